@@ -1,0 +1,1 @@
+"""Made-up but realistic studies, generated with numpy and scipy alone."""
