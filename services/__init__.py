@@ -1,0 +1,1 @@
+"""The path of a study, in order: admit, collect, decide, gate, infer, report, send, status."""

@@ -1,0 +1,49 @@
+"""Every metric, declared once. They count studies, runs and deliveries; no label carries a patient.
+
+Served by status (for the whole system, from the book) and by each service on its own metrics port.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MOVES = Counter("isocenter_moves_total", "Moves of studies, runs and deliveries into a state.", ["subject", "state"])
+
+INSTANCES_STORED = Counter("isocenter_instances_stored_total", "Instances stored safely.", ["calling_ae_title"])
+INSTANCE_BYTES = Counter("isocenter_instance_bytes_total", "Bytes of the instances stored.", ["calling_ae_title"])
+INSTANCES_REFUSED = Counter("isocenter_instances_refused_total", "C-STOREs answered with a failure.", ["status"])
+ASSOCIATIONS = Counter("isocenter_associations_total", "Associations asked for, by how they ended.", ["outcome"])
+ASSOCIATIONS_OPEN = Gauge("isocenter_associations_open", "Associations that are open now.")
+QUARANTINED = Counter("isocenter_quarantined_total", "Inputs that were put in quarantine.", ["source", "cause"])
+
+HL7_MESSAGES = Counter("isocenter_hl7_messages_total", "HL7 messages received, by type and answer.", ["type", "answer"])
+ORDERS = Counter("isocenter_orders_total", "Orders written, by order control.", ["order_control"])
+
+GATE_VERDICTS = Counter("isocenter_gate_verdicts_total", "Verdicts of the gates.", ["gate", "verdict"])
+GATE_SECONDS = Histogram("isocenter_gate_seconds", "Time that a gate took for a study.", ["gate"])
+INFERENCE_SECONDS = Histogram(
+    "isocenter_inference_seconds",
+    "Time that a package took for a study, pixels to findings.",
+    ["package", "version"],
+)
+MODEL_SECONDS = Histogram("isocenter_model_seconds", "Time of one request to a model.", ["model"])
+
+DELIVERY_ATTEMPTS = Counter(
+    "isocenter_delivery_attempts_total", "Attempts to deliver, by answer.", ["destination", "kind", "outcome"]
+)
+STAGE_FAILURES = Counter("isocenter_stage_failures_total", "Attempts that a stage failed.", ["stage", "ending"])
+STAGE_SECONDS = Histogram("isocenter_stage_seconds", "Time of one piece of a stage's work.", ["stage"])
+LEASES_LOST = Counter(
+    "isocenter_leases_lost_total", "Work that was dropped since another worker had taken over.", ["stage"]
+)
+BELLS_RUNG = Counter("isocenter_bells_total", "Bells rung.", ["stage", "by"])
+
+STUDIES = Gauge("isocenter_studies", "Studies in the book, by state.", ["state"])
+RUNS = Gauge("isocenter_runs", "Runs in the book, by package and state.", ["package", "state"])
+DELIVERIES = Gauge(
+    "isocenter_deliveries", "Deliveries in the book, by destination and state.", ["destination", "state"]
+)
+OLDEST_WAITING_SECONDS = Gauge(
+    "isocenter_oldest_waiting_seconds", "Age of the oldest row that waits for a stage.", ["stage"]
+)
+TURNAROUND_SECONDS = Gauge(
+    "isocenter_turnaround_seconds", "Last image to settled, median of the studies settled in the last hour."
+)

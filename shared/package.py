@@ -1,0 +1,210 @@
+"""A package's manifest, `model_repository/<name>/package.toml`: what it reads, needs, does and claims.
+
+The folder is exactly what Triton reads (`config.pbtxt`, `<n>/model.onnx`), plus the manifest, the card and the recipe.
+"""
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.findings import Code
+from shared.toml_lines import describe_errors
+
+NAME = r"^[a-z][a-z0-9_]{1,47}$"
+VERSION = r"^\d+\.\d+\.\d+$"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackageTable(_Table):
+    """[package]: identity and intended use."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    version: Annotated[str, Field(pattern=VERSION)]
+    kind: Literal["gate", "reader"]
+    title: str
+    intended_use: str
+    use_mark: str = "not-for-clinical-use"
+
+
+class PaperTable(_Table):
+    """[paper]: what the package implements."""
+
+    seed: str = ""
+    title: str = ""
+    claims: str = ""
+
+
+class SelectorTable(_Table):
+    """[selector]: which series the package reads; all given keys must hold."""
+
+    modality: list[str] = []
+    body_part: list[str] = []
+    sop_class: list[str] = []
+    minimum_instances: int = 1
+
+
+class GroupingTable(_Table):
+    """[grouping]: what one inference row is."""
+
+    by: Literal["image", "series", "study"] = "image"
+
+
+class Step(BaseModel):
+    """[[preprocess]]: a named step and its parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    step: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Tensor(_Table):
+    """A tensor of the model, without the batch dimension; -1 is any size."""
+
+    name: str
+    dtype: Literal["FP32"] = "FP32"
+    shape: list[int]
+
+
+class TensorsTable(_Table):
+    """[tensors]: what goes in."""
+
+    input: Tensor
+
+
+class Output(_Table):
+    """[[outputs]]: what one output of the model means."""
+
+    name: str
+    tensor: str
+    kind: Literal[
+        "binary", "multilabel", "ordinal", "regression", "segment", "landmark", "measurement", "embedding", "image"
+    ]
+    code: Code
+    unit: str = "1"
+    range: tuple[float, float] | None = None
+    threshold: float | None = None
+    activation: Literal["none", "sigmoid"] = "none"
+
+
+class ExplanationTable(_Table):
+    """[explanation]: what shows why."""
+
+    kind: Literal["none", "additive_patches"] = "none"
+    tensor: str = ""
+
+
+class GateTable(_Table):
+    """[gate]: how scores become a verdict (kind = "gate" only)."""
+
+    direction: Literal["higher-is-better"] = "higher-is-better"
+    unit: str = "1"
+    aggregate: Annotated[str, Field(pattern=r"^(mean|min|percentile:\d{1,2})$")] = "mean"
+    warn_below: float
+    hold_below: float
+    on_failure: Literal["warn", "hold"] = "hold"
+
+
+class GatesTable(_Table):
+    """[gates]: which gates must have spoken before the package reads."""
+
+    required: list[str] = ["completeness", "geometry"]
+
+
+class ResultsTable(_Table):
+    """[results]: which objects come out."""
+
+    dicom: list[Literal["SR", "SC"]] = ["SR", "SC"]
+    hl7: list[Literal["ORU"]] = ["ORU"]
+
+
+class Manifest(_Table):
+    """The whole `package.toml`, schema 1."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    package: PackageTable
+    paper: PaperTable = PaperTable()
+    selector: SelectorTable
+    grouping: GroupingTable = GroupingTable()
+    preprocess: list[Step] = []
+    tensors: TensorsTable
+    outputs: Annotated[list[Output], Field(min_length=1)]
+    explanation: ExplanationTable = ExplanationTable()
+    gate: GateTable | None = None
+    gates: GatesTable = GatesTable()
+    results: ResultsTable = ResultsTable()
+    training: dict[str, Any] = {}
+    validation: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.package.kind == "gate") != (self.gate is not None):
+            raise ValueError('a package of kind "gate" needs a [gate] table, and only such a one may have it')
+        if self.gate and self.gate.hold_below > self.gate.warn_below:
+            raise ValueError("gate.hold_below must not be above gate.warn_below: hold is the stricter verdict")
+        return self
+
+
+class Package:
+    """A package folder: its manifest and where its weights lie."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.name, self.version = manifest.package.name, manifest.package.version
+
+    @property
+    def is_gate(self) -> bool:
+        return self.manifest.gate is not None
+
+    def weights_digest(self) -> str:
+        """SHA-256 of the newest version's model.onnx."""
+        newest = max((p for p in self.folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+        return hashlib.sha256((newest / "model.onnx").read_bytes()).hexdigest()
+
+
+class PackageError(ValueError):
+    """A package can't be used; the text names file, line and what to write."""
+
+
+def load_package(folder: Path) -> Package:
+    """Reads a package folder.
+
+    Raises:
+        PackageError: there is no manifest, or it is wrong.
+    """
+    path = folder / "package.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        manifest = Manifest.model_validate(tomllib.loads(text))
+    except FileNotFoundError:
+        raise PackageError(f"{folder.name}: there is no package.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PackageError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise PackageError("\n".join(describe_errors(error, text, str(path)))) from None
+    if manifest.package.name != folder.name:
+        raise PackageError(
+            f"{path}: package.name is {manifest.package.name!r}, the folder is {folder.name!r}: make them equal"
+        )
+    return Package(folder, manifest)
+
+
+def load_packages(model_repository: Path) -> tuple[list[Package], list[str]]:
+    """All packages below `model_repository`, by name, and what is wrong with the others."""
+    packages: list[Package] = []
+    errors: list[str] = []
+    folders = sorted(p.parent for p in model_repository.glob("*/package.toml")) if model_repository.is_dir() else []
+    for folder in folders:
+        try:
+            packages.append(load_package(folder))
+        except PackageError as error:
+            errors.append(str(error))
+    return packages, errors

@@ -1,0 +1,38 @@
+"""What every service's `main.py` starts from: configuration, logs, the book and the doorbell."""
+
+import os
+from dataclasses import dataclass
+
+from celery import Celery
+from prometheus_client import start_http_server
+
+from shared.bus import Bus, celery_app
+from shared.logs import start_logging
+from shared.settings import Config, Core, load_config
+from shared.store import Book, open_book
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service's surroundings."""
+
+    name: str
+    config: Config
+    core: Core
+    book: Book
+    app: Celery
+    bus: Bus
+
+
+def start_service(name: str) -> Service:
+    """Reads the configuration, starts logging and metrics, and opens the book at its newest schema."""
+    config = load_config()
+    core = config.section(Core)
+    start_logging(name, core.log_level)
+    core.data_dir.mkdir(parents=True, exist_ok=True)
+    book = open_book(core.database_url)
+    book.migrate()
+    app = celery_app(core.broker_url, core.data_dir, core.broker_prefix)
+    if port := os.environ.get("ISOCENTER_METRICS_PORT"):
+        start_http_server(int(port), addr="127.0.0.1")
+    return Service(name, config, core, book, app, Bus(book, app, core.broker_prefix))

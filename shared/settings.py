@@ -1,0 +1,217 @@
+"""One configuration, one page of it: `isocenter.toml`, in sections, each a model that says what is wrong and where.
+
+A section that only one service reads is that service's `settings.py`; what several read stands here. Every value
+can also be given by environment, `ISOCENTER_<SECTION>_<NAME>`, which wins over the file. Secrets come by file or
+environment.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+CONFIG_VARIABLE = "ISOCENTER_CONFIG"
+
+
+class Section(BaseSettings):
+    """A table of `isocenter.toml`; `name` is the table's."""
+
+    model_config = SettingsConfigDict(extra="forbid", env_nested_delimiter="__")
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            cls.model_config["env_prefix"] = f"ISOCENTER_{cls.name.upper()}_"
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+
+class Core(Section):
+    """[isocenter]: where things are kept."""
+
+    name: ClassVar[str] = "isocenter"
+
+    data_dir: Path = Path("data")
+    """Everything that Isocenter keeps: instances, results, quarantine, and by default the database and the broker."""
+    database_url: str = ""
+    """`postgresql+psycopg://…`, or empty: SQLite in the data folder."""
+    broker_url: str = ""
+    """`amqp://…`, or empty: files in the data folder."""
+    broker_prefix: str = "isocenter"
+    """Prefix of queues and exchange, for several systems on one broker."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    institution_name: str = ""
+    """Written as MSH-4 and into produced objects where the source names none."""
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _embedded_defaults(self) -> Self:
+        self.database_url = self.database_url or f"sqlite:///{self.data_dir}/isocenter.db"
+        self.broker_url = self.broker_url or "filesystem://"
+        return self
+
+    @property
+    def store_dir(self) -> Path:
+        """The instances as received: `<study>/<series>/<sop>.dcm`."""
+        return self.data_dir / "store"
+
+    @property
+    def results_dir(self) -> Path:
+        """The result objects: `<study>/<run>/<file>`."""
+        return self.data_dir / "results"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        """Bytes that came in and could not be used."""
+        return self.data_dir / "quarantine"
+
+
+class Triton(Section):
+    """[triton]: who serves the packages."""
+
+    name: ClassVar[str] = "triton"
+
+    url: str = ""
+    """gRPC `host:port` of a Triton that someone else runs; empty: `isocenter up` starts its own."""
+    model_repository: Path = Path("model_repository")
+    """The folder of packages."""
+    environment: Path = Path(".venv-triton")
+    """The environment that Isocenter's own Triton runs from (see deploy/triton)."""
+    shared_memory: Literal["auto", "never"] = "auto"
+    """System shared memory when Triton runs on the same host: a third of the time a request takes over gRPC alone."""
+    timeout_seconds: float = 60.0
+    """Longest wait for one request to a model."""
+
+    @field_validator("model_repository", "environment")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+class Destination(BaseModel):
+    """[[destinations]]: where results go."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    kind: Literal["dicom", "mllp"]
+    host: str
+    port: int = Field(ge=1, le=65535)
+    ae_title: str = Field(default="", max_length=16)
+    """dicom: the AE title that is called."""
+    objects: list[Literal["SR", "SC", "ORU"]] = []
+    """Which objects go there; empty: SR and SC to DICOM, ORU to MLLP."""
+    receiving_application: str = ""
+    """mllp: MSH-5."""
+    receiving_facility: str = ""
+    """mllp: MSH-6."""
+    timeout_seconds: float = 30.0
+    """Longest wait for one answer."""
+    most_attempts: int = 12
+    """Attempts before the delivery is dead; with the doubling delay, 12 are about an hour and a half."""
+
+    @model_validator(mode="after")
+    def _by_kind(self) -> Self:
+        if self.kind == "dicom" and not self.ae_title:
+            raise ValueError(
+                "a dicom destination needs ae_title: the AE title of the PACS, as its administrator gave it"
+            )
+        self.objects = self.objects or (["SR", "SC"] if self.kind == "dicom" else ["ORU"])
+        return self
+
+
+class GateThresholds(BaseModel):
+    """[gates.<name>]: the hospital's own thresholds instead of the package's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    warn_below: float | None = None
+    hold_below: float | None = None
+    verdict: Literal["warn", "hold"] | None = None
+    """The strictest verdict that this gate may give: "warn" never holds."""
+
+
+class Shared(BaseModel):
+    """The parts of the page that are not one service's table."""
+
+    destinations: list[Destination] = []
+    gates: dict[str, GateThresholds] = {}
+
+    @field_validator("destinations")
+    @classmethod
+    def _names_differ(cls, value: list[Destination]) -> list[Destination]:
+        names = [d.name for d in value]
+        if len(names) != len(set(names)):
+            raise ValueError("two destinations have the same name: give each its own")
+        return value
+
+
+S = TypeVar("S", bound=Section)
+
+
+class Config:
+    """The page, read once."""
+
+    def __init__(self, page: dict[str, Any] | None = None, path: Path | None = None) -> None:
+        self.page, self.path = page or {}, path
+
+    def section(self, model: type[S]) -> S:
+        """One table, validated.
+
+        Raises:
+            pydantic.ValidationError: a value is wrong; `isocenter check` says where and what to write.
+        """
+        return model(**self.page.get(model.name, {}))
+
+    @property
+    def destinations(self) -> list[Destination]:
+        return self._shared().destinations
+
+    @property
+    def gates(self) -> dict[str, GateThresholds]:
+        return self._shared().gates
+
+    def _shared(self) -> Shared:
+        return Shared.model_validate({k: v for k, v in self.page.items() if k in Shared.model_fields})
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Reads `path`, or what ISOCENTER_CONFIG names, or `isocenter.toml` here if there is one, else the defaults.
+
+    Raises:
+        FileNotFoundError: the named file is not there.
+        tomllib.TOMLDecodeError: it is not TOML.
+    """
+    named = path or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
+    if named is None:
+        named = Path("isocenter.toml")
+        if not named.exists():
+            return Config()
+    return Config(tomllib.loads(named.read_text(encoding="utf-8")), named)
+
+
+__all__ = [
+    "Config",
+    "Core",
+    "Destination",
+    "GateThresholds",
+    "Section",
+    "Triton",
+    "ValidationError",
+    "load_config",
+]

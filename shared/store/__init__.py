@@ -1,0 +1,30 @@
+"""The book: tables, sessions, moves and leases. The database is the truth; the broker is only its doorbell."""
+
+from shared.store.book import Book, open_book
+from shared.store.tables import (
+    Delivery,
+    GateResult,
+    Instance,
+    Journal,
+    Order,
+    Outbox,
+    Quarantine,
+    Run,
+    Study,
+    utc_now,
+)
+
+__all__ = [
+    "Book",
+    "Delivery",
+    "GateResult",
+    "Instance",
+    "Journal",
+    "Order",
+    "Outbox",
+    "Quarantine",
+    "Run",
+    "Study",
+    "open_book",
+    "utc_now",
+]

@@ -1,0 +1,102 @@
+"""Opens the book: engine, sessions and migrations, the same on SQLite and PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, text
+from sqlmodel import Session, create_engine
+
+from shared.store.tables import Outbox
+
+_MIGRATION_LOCK = 0x150CE17E  # PostgreSQL's advisory lock while migrating
+
+
+class Book:
+    """Sessions on one database.
+
+    `read()` gives a session that never writes. `write()` gives one whose block is one transaction: it commits at
+    the end, and then `ring` is called with the ids of the outbox rows that the transaction wrote.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        self._writing = self.engine.execution_options(isocenter_write=True)
+        self.ring: Callable[[list[int]], None] | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with Session(self._writing, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+                session.flush()
+                rung = [row for row in session.identity_map.values() if isinstance(row, Outbox)]
+            ids = [row.id for row in rung if row.id is not None]
+        if ids and self.ring:
+            self.ring(ids)
+
+    def reachable(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("select 1"))
+        except Exception:
+            return False
+        return True
+
+    def migrate(self) -> None:
+        """Brings the schema to the newest version; safe when several processes start at once."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._migration_lock() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _migration_lock(self) -> Iterator[Connection]:
+        with self._writing.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            yield connection
+            connection.commit()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_book(url: str) -> Book:
+    """A book on `url`, which for SQLite makes the folder that the file lies in."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return Book(url)
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    """A writer takes the write lock at once: a lock that is upgraded later can fail without waiting."""
+    write = connection.get_execution_options().get("isocenter_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,14 @@
+"""Alembic's environment: the connection comes from `Book.migrate`."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+from shared.store import tables  # noqa: F401  (fills the metadata)
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

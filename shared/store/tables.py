@@ -1,0 +1,196 @@
+"""The book: what is known of every order, study, instance, gate result, run and delivery.
+
+Patient identifiers live here and in the files, never in logs, metrics or events. Times are UTC.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from shared.study import DeliveryState, RunState, StudyState
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, UTC in every database (SQLite drops the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def utc_now() -> datetime:
+    """Now, with its zone."""
+    return datetime.now(UTC)
+
+
+class Order(SQLModel, table=True):
+    """What the RIS ordered (HL7 v2.5.1 chapter 4), by accession number."""
+
+    __tablename__ = "orders"
+
+    id: int | None = Field(default=None, primary_key=True)
+    accession_number: str = Field(index=True, unique=True, max_length=64)
+    patient_id: str = Field(default="", index=True, max_length=255)
+    placer_order_number: str = ""  # ORC-2
+    filler_order_number: str = ""  # ORC-3
+    study_instance_uid: str = Field(default="", index=True, max_length=64)  # ZDS-1 or IPC-3
+    requested_procedure: str = ""  # OBR-4 as received
+    order_control: str = ""  # ORC-1
+    priority: int = 5  # 0 is STAT; larger waits longer
+    scheduled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    message_control_id: str = ""  # MSH-10
+    character_set: str = ""  # MSH-18
+    segments: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON))  # PID, PV1, ORC, OBR as received
+
+
+class Leased(SQLModel):
+    """Who works on a row, until when, how often it was tried, and when it may be tried next."""
+
+    lease_owner: str = Field(default="", max_length=128)
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    attempts: int = 0
+    next_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    priority: int = 5
+    waiting_since: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    # Whose turn it is: the smallest first. It is waiting_since plus some time per priority step, so that urgent
+    # work overtakes, and routine work that has waited long enough overtakes fresh urgent work.
+    due_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
+
+
+class Study(Leased, table=True):
+    """One study as the PACS sent it."""
+
+    study_instance_uid: str = Field(primary_key=True, max_length=64)
+    state: str = Field(default=StudyState.COLLECTING, index=True, max_length=16)
+    reason: str = Field(default="", sa_column=Column(Text))
+    revision: int = 1  # grows when late images reopen the study
+    accession_number: str = Field(default="", index=True, max_length=64)
+    patient_id: str = Field(default="", max_length=255)
+    study_date: str = Field(default="", max_length=16)
+    calling_ae_title: str = Field(default="", max_length=16)
+    order_id: int | None = Field(default=None, foreign_key="orders.id")
+    first_instance_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    last_instance_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    active_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)  # an association that carried it was open
+    completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Instance(SQLModel, table=True):
+    """One stored SOP instance. The file is the truth; this row is its index."""
+
+    study_instance_uid: str = Field(primary_key=True, max_length=64)
+    sop_instance_uid: str = Field(primary_key=True, max_length=64)
+    series_instance_uid: str = Field(index=True, max_length=64)
+    sop_class_uid: str = Field(max_length=64)
+    transfer_syntax_uid: str = Field(max_length=64)
+    path: str = Field(sa_column=Column(Text))  # below the store's folder
+    size: int
+    sha256: str = Field(max_length=64)
+    calling_ae_title: str = Field(default="", max_length=16)
+    received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    header: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))  # the attributes that rules look at
+    conflicts: int = 0  # other bytes came under the same UID; they lie beside the first
+
+
+class GateResult(SQLModel, table=True):
+    """What one gate said of one series (or of the whole study: series_instance_uid is empty)."""
+
+    __tablename__ = "gate_result"
+
+    id: int | None = Field(default=None, primary_key=True)
+    study_instance_uid: str = Field(index=True, max_length=64, foreign_key="study.study_instance_uid")
+    revision: int
+    name: str = Field(max_length=64)
+    version: str = Field(default="", max_length=32)
+    series_instance_uid: str = Field(default="", max_length=64)
+    score: float | None = None
+    unit: str = Field(default="1", max_length=16)  # UCUM
+    verdict: str = Field(max_length=8)  # pass | warn | hold
+    reason: str = Field(default="", sa_column=Column(Text))
+    instances: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON))
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Run(Leased, table=True):
+    """One package (version) on one study."""
+
+    id: str = Field(primary_key=True, max_length=36)  # derived: study, package, version, digest of the input
+    study_instance_uid: str = Field(index=True, max_length=64, foreign_key="study.study_instance_uid")
+    revision: int
+    package: str = Field(max_length=64)
+    version: str = Field(max_length=32)
+    kind: str = Field(max_length=16)  # gate | reader
+    state: str = Field(default=RunState.WAITING, index=True, max_length=16)
+    reason: str = Field(default="", sa_column=Column(Text))
+    verdict: str = Field(default="", max_length=8)  # the gates' word: pass | warn | hold
+    series: list[str] = Field(default_factory=list, sa_column=Column(JSON))  # series_instance_uid of the input
+    input_digest: str = Field(default="", max_length=64)
+    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON))
+    supersedes: str = Field(default="", max_length=36)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    read_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    reported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Delivery(Leased, table=True):
+    """One result object on its way to one destination."""
+
+    id: str = Field(primary_key=True, max_length=36)  # derived: run, destination, identifier
+    run_id: str = Field(index=True, max_length=36, foreign_key="run.id")
+    study_instance_uid: str = Field(index=True, max_length=64, foreign_key="study.study_instance_uid")
+    destination: str = Field(index=True, max_length=64)
+    kind: str = Field(max_length=8)  # SR | SC | ORU …
+    identifier: str = Field(max_length=64)  # SOP Instance UID, or MSH-10
+    path: str = Field(sa_column=Column(Text))  # below the data folder
+    state: str = Field(default=DeliveryState.WAITING, index=True, max_length=16)
+    reason: str = Field(default="", sa_column=Column(Text))
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Outbox(SQLModel, table=True):
+    """What is to be rung and told after the commit that wrote it."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    stage: str = Field(default="", max_length=16)  # the queue to ring, if any
+    row_id: str = Field(default="", max_length=64)
+    event: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Journal(SQLModel, table=True):
+    """What happened to a study, in order; written with the move itself."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    study_instance_uid: str = Field(index=True, max_length=64)
+    subject: str = Field(max_length=128)  # study | run motion_ssim 1.0.0 | delivery SR → PACS
+    event: str = Field(max_length=32)
+    state: str = Field(max_length=16)
+    reason: str = Field(default="", sa_column=Column(Text))
+    actor: str = Field(default="", max_length=128)
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Quarantine(SQLModel, table=True):
+    """Bytes that came in and could not be used, kept with the reason."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    source: str = Field(max_length=8)  # dicom | hl7
+    peer: str = Field(default="", max_length=64)  # AE title or address
+    reason: str = Field(sa_column=Column(Text))
+    path: str = Field(default="", sa_column=Column(Text))  # below the quarantine folder; empty when no bytes came
+    size: int = 0
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

@@ -1,0 +1,158 @@
+"""Where a study, a run and a delivery can be, and what moves them: the path of a study as data.
+
+Three small tables of transitions: `(state, event) -> state`. An absent pair raises `ImpossibleMove`.
+A *study* is what the PACS sent; a *run* is one package (version) on one study; a *delivery* is one result
+object on its way to one destination. `BELLS` says which stage is rung when a row enters a state.
+"""
+
+from enum import StrEnum
+
+
+class StudyState(StrEnum):
+    """Where a study is."""
+
+    COLLECTING = "collecting"  # instances are arriving
+    WAITING = "waiting"  # complete; decide has not chosen packages yet
+    GATING = "gating"  # packages are chosen; gates look whether the study is fit to be read
+    RUNNING = "running"  # runs and deliveries are under way
+    DELIVERED = "delivered"  # every result has been accepted by every destination
+    HELD = "held"  # a gate held it; the reason has been delivered
+    REFUSED = "refused"  # no package reads this study, on purpose
+    CANCELLED = "cancelled"  # a person stopped it
+    DEAD = "dead"  # given up after the last attempt; replay is the button
+
+
+class StudyEvent(StrEnum):
+    """What moves a study."""
+
+    INSTANCE_STORED = "instance_stored"
+    COMPLETED = "completed"
+    CHOSEN = "chosen"
+    REFUSED = "refused"
+    GATED = "gated"
+    DELIVERED = "delivered"
+    HELD = "held"
+    GAVE_UP = "gave_up"
+    REPLAYED = "replayed"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+
+
+class RunState(StrEnum):
+    """Where a run is."""
+
+    WAITING = "waiting"  # the gates have not spoken yet
+    READY = "ready"  # fit to be read
+    READ = "read"  # findings are there; result objects are not
+    HOLDING = "holding"  # a gate said hold; the reason is not on its way yet
+    SENDING = "sending"  # result objects are on their way
+    DELIVERED = "delivered"
+    HELD = "held"
+    SUPERSEDED = "superseded"  # late images made a newer run
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+class RunEvent(StrEnum):
+    """What moves a run."""
+
+    PASSED = "passed"
+    SCORED = "scored"  # a gate package's own run: its score is the finding
+    HELD = "held"
+    READ = "read"
+    REPORTED = "reported"
+    REASON_REPORTED = "reason_reported"
+    DELIVERED = "delivered"
+    GAVE_UP = "gave_up"
+    REPLAYED = "replayed"
+    RELEASED = "released"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+
+
+class DeliveryState(StrEnum):
+    """Where a result object is on its way to one destination."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+class DeliveryEvent(StrEnum):
+    """What moves a delivery."""
+
+    ACCEPTED = "accepted"
+    GAVE_UP = "gave_up"
+    REPLAYED = "replayed"
+    CANCELLED = "cancelled"
+
+
+State = StudyState | RunState | DeliveryState
+Event = StudyEvent | RunEvent | DeliveryEvent
+
+_S, _SE = StudyState, StudyEvent
+_R, _RE = RunState, RunEvent
+_D, _DE = DeliveryState, DeliveryEvent
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (_S.COLLECTING, _SE.INSTANCE_STORED): _S.COLLECTING,
+    (_S.COLLECTING, _SE.COMPLETED): _S.WAITING,
+    (_S.WAITING, _SE.CHOSEN): _S.GATING,
+    (_S.WAITING, _SE.REFUSED): _S.REFUSED,
+    (_S.GATING, _SE.GATED): _S.RUNNING,
+    (_S.RUNNING, _SE.DELIVERED): _S.DELIVERED,
+    (_S.RUNNING, _SE.HELD): _S.HELD,
+    # late images reopen the study wherever it is
+    **{(s, _SE.INSTANCE_STORED): _S.COLLECTING for s in _S if s is not _S.COLLECTING},
+    **{(s, _SE.GAVE_UP): _S.DEAD for s in (_S.COLLECTING, _S.WAITING, _S.GATING, _S.RUNNING)},
+    **{(s, _SE.REPLAYED): _S.WAITING for s in (_S.DELIVERED, _S.HELD, _S.REFUSED, _S.CANCELLED, _S.DEAD)},
+    **{(s, _SE.CANCELLED): _S.CANCELLED for s in (_S.COLLECTING, _S.WAITING, _S.GATING, _S.RUNNING, _S.HELD, _S.DEAD)},
+    (_S.HELD, _SE.RELEASED): _S.RUNNING,
+    (_R.WAITING, _RE.PASSED): _R.READY,
+    (_R.WAITING, _RE.SCORED): _R.READ,
+    (_R.WAITING, _RE.HELD): _R.HOLDING,
+    (_R.READY, _RE.READ): _R.READ,
+    (_R.READ, _RE.REPORTED): _R.SENDING,
+    (_R.HOLDING, _RE.REASON_REPORTED): _R.HELD,
+    (_R.SENDING, _RE.DELIVERED): _R.DELIVERED,
+    (_R.HELD, _RE.RELEASED): _R.READY,
+    **{(s, _RE.GAVE_UP): _R.DEAD for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
+    **{(s, _RE.REPLAYED): _R.WAITING for s in (_R.DELIVERED, _R.HELD, _R.CANCELLED, _R.DEAD)},
+    **{(s, _RE.SUPERSEDED): _R.SUPERSEDED for s in _R if s is not _R.SUPERSEDED},
+    **{(s, _RE.CANCELLED): _R.CANCELLED for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
+    (_D.WAITING, _DE.ACCEPTED): _D.DELIVERED,
+    (_D.WAITING, _DE.GAVE_UP): _D.DEAD,
+    (_D.WAITING, _DE.CANCELLED): _D.CANCELLED,
+    **{(s, _DE.REPLAYED): _D.WAITING for s in (_D.DELIVERED, _D.CANCELLED, _D.DEAD)},
+}
+
+# The queue that is rung when a row enters a state (the state waits for that stage).
+BELLS: dict[State, str] = {
+    _S.WAITING: "decide",
+    _S.GATING: "gate",
+    _R.READY: "infer",
+    _R.READ: "report",
+    _R.HOLDING: "report",
+    _D.WAITING: "send",
+}
+
+SETTLED: frozenset[State] = frozenset({_S.DELIVERED, _S.HELD, _S.REFUSED, _S.CANCELLED, _S.DEAD})
+RUN_ENDED: frozenset[State] = frozenset({_R.DELIVERED, _R.HELD, _R.SUPERSEDED, _R.CANCELLED, _R.DEAD})
+DELIVERY_ENDED: frozenset[State] = frozenset({_D.DELIVERED, _D.CANCELLED, _D.DEAD})
+
+
+class ImpossibleMove(ValueError):
+    """The event is not possible in this state."""
+
+
+def next_state(state: State, event: Event) -> State:
+    """The state that follows.
+
+    Raises:
+        ImpossibleMove: the table has no such pair.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ImpossibleMove(f"{type(state).__name__} {state} has no move for {event}") from None

@@ -1,0 +1,58 @@
+"""Tells where in a TOML file a wrong value stands: tomllib keeps no positions."""
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+
+def line_of(text: str, location: tuple[int | str, ...]) -> int | None:
+    """The 1-based line on which `location`, a path of keys and list indices, is written; its table's line when the
+    key itself is missing; None when not even that is there."""
+    keys = [str(part) for part in location if isinstance(part, str)]
+    nth = next((part for part in location if isinstance(part, int)), 0)
+    best: int | None = None
+    table = ""
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?", line)
+        if header and "=" not in line.split("#")[0].split("]")[0]:
+            table = header.group(1)
+            seen[table] = seen.get(table, -1) + 1
+            if keys and table == ".".join(keys[: len(table.split("."))]) and _is_nth(line, seen[table], nth):
+                best = number
+            continue
+        key = re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line)
+        if key is None:
+            continue
+        path = [*table.split("."), key.group(1)] if table else [key.group(1)]
+        if keys[: len(path)] == path and (seen.get(table, 0) == nth or not _is_list(text, table)):
+            best = number
+    return best
+
+
+def _is_list(text: str, table: str) -> bool:
+    return bool(re.search(rf"^\s*\[\[\s*{re.escape(table)}\s*\]\]", text, re.MULTILINE))
+
+
+def _is_nth(line: str, count: int, nth: int) -> bool:
+    return not line.lstrip().startswith("[[") or count == nth
+
+
+def describe_errors(error: ValidationError, text: str, source: str, prefix: tuple[str, ...] = ()) -> list[str]:
+    """One sentence an error: file, line, field, what is wrong and what was found."""
+    return [_sentence(item, text, source, prefix) for item in error.errors()]
+
+
+def _sentence(item: Any, text: str, source: str, prefix: tuple[str, ...]) -> str:
+    location = (*prefix, *item["loc"])
+    line = line_of(text, location)
+    field = ".".join(str(part) for part in location) or "the file"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        message = "there is no such setting; remove it or correct its name"
+    elif item["type"] == "missing":
+        message = "is required: add it"
+    elif not isinstance(item["input"], dict | list) and item["input"] is not None:
+        message = f"{message}; found {item['input']!r}"
+    return f"{source}:{line if line else '?'}: {field}: {message}"

@@ -1,0 +1,96 @@
+"""Runs a stage: a Celery worker on the stage's queue, and the sweeper that rings lost bells again."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from celery import Celery
+from celery.signals import setup_logging, worker_shutting_down
+
+from shared.bus import Bus, queue_of
+from shared.settings import Core
+from shared.stage import Stage, run_next, waiting
+from shared.store import Book
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+
+
+class Sweeper:
+    """Every second: rings what lies in the outbox, and rings a stage for which rows wait without a bell."""
+
+    def __init__(self, book: Book, bus: Bus, stage: Stage | None = None, most: int = 1) -> None:
+        self.book, self.bus, self.stage, self.most = book, bus, stage, most
+        self._stop = threading.Event()
+        self._waited = 0
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.wait(SWEEP_SECONDS):
+            try:
+                self.sweep()
+            except Exception as error:
+                log.warning("sweep failed cause=%s", type(error).__name__)
+
+    def sweep(self) -> None:
+        """One round. A row that still waits at the second round in a row has lost its bell."""
+        self.bus.flush()
+        if self.stage is None:
+            return
+        count = waiting(self.book, self.stage)
+        if count and self._waited:
+            for _ in range(min(count, self.most)):
+                self.bus.ring(self.stage.name)
+        self._waited = count
+
+
+def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: int) -> None:
+    """Serves the stage's queue until the process is told to stop (SIGTERM); returns after the work in hand.
+
+    `concurrency` threads: the work waits for Triton, the disk or a peer, so threads serve it well.
+    """
+    bus = Bus(book, app, core.broker_prefix)
+    book.ring = _after_commit(bus)
+    setup_logging.connect(_keep_our_logging, weak=False)
+
+    stopping = threading.Event()
+    worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
+
+    @app.task(name=f"isocenter.{stage.name}")
+    def bell(_row_id: str = "") -> None:
+        """Works until nothing waits: Celery's thread pool acknowledges late only once a second, a bell a task would
+        crawl at that pace."""
+        while not stopping.is_set() and run_next(book, stage):
+            pass
+
+    sweeper = Sweeper(book, bus, stage, concurrency)
+    sweeper.start()
+    log.info("ready stage=%s concurrency=%d", stage.name, concurrency)
+    worker = app.Worker(
+        pool="threads", concurrency=concurrency, queues=[queue_of(stage.name, core.broker_prefix)],
+        without_mingle=True, without_gossip=True, without_heartbeat=True, quiet=True, hostname=f"{stage.name}@%h",
+    )  # fmt: skip
+    worker.start()
+    sweeper.stop()
+
+
+def _after_commit(bus: Bus) -> Callable[[list[int]], None]:
+    def ring(ids: list[int]) -> None:
+        try:
+            bus.flush(ids)
+        except Exception as error:
+            log.warning("bells stay in the outbox cause=%s", type(error).__name__)
+
+    return ring
+
+
+def _keep_our_logging(**_: object) -> None:
+    """Celery sets up its own logging unless someone listens to this signal."""
