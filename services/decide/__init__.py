@@ -1,0 +1,1 @@
+"""decide: study and order → which packages run, at what priority."""

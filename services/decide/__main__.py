@@ -1,0 +1,5 @@
+"""`python -m services.decide`."""
+
+from services.decide.main import main
+
+main()

@@ -1,0 +1,109 @@
+"""Writes a decision into the book: the order that belongs to the study, its runs, and why."""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import groupby
+
+from sqlmodel import Session, col, select
+
+from services.decide.handlers import Choice, SeriesFacts, StudyFacts, refusal, series_facts
+from shared.store import Instance, Journal, Order, Run, Study
+from shared.store.moves import enter, move, state_of
+from shared.study import TRANSITIONS, RunEvent, StudyEvent
+from shared.uids import derived_uuid
+
+
+def find_order(session: Session, study: Study) -> Order | None:
+    """The order by accession number, else the only one for that patient on that day, else none."""
+    if study.accession_number:
+        order = session.exec(select(Order).where(Order.accession_number == study.accession_number)).first()
+        if order:
+            return order
+    if not (study.patient_id and study.study_date):
+        return None
+    orders = session.exec(select(Order).where(Order.patient_id == study.patient_id)).all()
+    that_day = [o for o in orders if (o.scheduled_at or o.received_at).strftime("%Y%m%d") == study.study_date]
+    return that_day[0] if len(that_day) == 1 else None
+
+
+def instances_of(session: Session, study_instance_uid: str) -> list[Instance]:
+    """A study's instances, by series."""
+    query = select(Instance).where(Instance.study_instance_uid == study_instance_uid)
+    return list(session.exec(query.order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))).all())
+
+
+def study_facts(study: Study, order: Order | None, instances: Sequence[Instance]) -> StudyFacts:
+    """What the rules look at."""
+    series: list[SeriesFacts] = []
+    for uid, group in groupby(instances, key=lambda i: i.series_instance_uid):
+        rows = list(group)
+        series.append(series_facts(uid, [r.header for r in rows], [r.sop_class_uid for r in rows]))
+    return StudyFacts(
+        calling_ae_title=study.calling_ae_title,
+        series=tuple(series),
+        requested_procedure=order.requested_procedure if order else "",
+        priority=order.priority if order else 5,
+    )
+
+
+def input_digest(instances: Sequence[Instance], series: Sequence[str]) -> str:
+    """SHA-256 over the bytes that a run reads: the same input gives the same run."""
+    lines = sorted(f"{i.sop_instance_uid} {i.sha256}" for i in instances if i.series_instance_uid in series)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def save_decision(
+    session: Session, study: Study, order: Order | None, instances: Sequence[Instance], choices: Sequence[Choice]
+) -> None:
+    """Runs for what was chosen, a journal line for every choice, and the study's move."""
+    study.order_id = order.id if order else None
+    study.accession_number = study.accession_number or (order.accession_number if order else "")
+    for choice in choices:
+        session.add(_line(study, choice))
+    chosen = [choice for choice in choices if choice.runs]
+    study.priority = min((c.priority for c in chosen), default=study.priority)
+    current = {_save_run(session, study, instances, choice) for choice in chosen}
+    _supersede_others(session, study, current)
+    if chosen:
+        move(session, study, StudyEvent.CHOSEN, ", ".join(c.package.name for c in chosen))
+    else:
+        move(session, study, StudyEvent.REFUSED, refusal(choices))
+
+
+def _line(study: Study, choice: Choice) -> Journal:
+    event = "chosen" if choice.runs else "not_chosen"
+    subject = f"package {choice.package.name} {choice.package.version}"
+    return Journal(
+        study_instance_uid=study.study_instance_uid, subject=subject, event=event, state="", reason=choice.reason
+    )
+
+
+def _save_run(session: Session, study: Study, instances: Sequence[Instance], choice: Choice) -> str:
+    digest = input_digest(instances, choice.series)
+    name, version = choice.package.name, choice.package.version
+    key = str(derived_uuid(study.study_instance_uid, name, version, digest))
+    run = session.get(Run, key)
+    if run is None:
+        older = session.exec(
+            select(Run)
+            .where(Run.study_instance_uid == study.study_instance_uid, Run.package == name)
+            .order_by(col(Run.created_at).desc())
+        ).first()
+        run = Run(
+            id=key, study_instance_uid=study.study_instance_uid, revision=study.revision, package=name, version=version,
+            kind=choice.package.manifest.package.kind, series=list(choice.series), input_digest=digest,
+            priority=choice.priority, supersedes=older.id if older else "",
+        )  # fmt: skip
+        enter(session, run)
+        return key
+    run.revision, run.series, run.priority = study.revision, list(choice.series), choice.priority
+    if (state_of(run), RunEvent.REPLAYED) in TRANSITIONS:
+        move(session, run, RunEvent.REPLAYED)
+    return key
+
+
+def _supersede_others(session: Session, study: Study, current: set[str]) -> None:
+    runs = session.exec(select(Run).where(Run.study_instance_uid == study.study_instance_uid)).all()
+    for run in runs:
+        if run.id not in current and (state_of(run), RunEvent.SUPERSEDED) in TRANSITIONS:
+            move(session, run, RunEvent.SUPERSEDED, "the study's images or the packages have changed since")
