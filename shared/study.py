@@ -8,7 +8,16 @@ object on its way to one destination. `BELLS` says which stage is rung when a ro
 from enum import StrEnum
 
 
-class StudyState(StrEnum):
+class _Named(StrEnum):
+    """A name equal to its text and to itself, not to the same name in another table: a held study is no held run."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other if isinstance(other, _Named) else str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+class StudyState(_Named):
     """Where a study is."""
 
     COLLECTING = "collecting"  # instances are arriving
@@ -22,7 +31,7 @@ class StudyState(StrEnum):
     DEAD = "dead"  # given up after the last attempt; replay is the button
 
 
-class StudyEvent(StrEnum):
+class StudyEvent(_Named):
     """What moves a study."""
 
     INSTANCE_STORED = "instance_stored"
@@ -35,10 +44,11 @@ class StudyEvent(StrEnum):
     GAVE_UP = "gave_up"
     REPLAYED = "replayed"
     RELEASED = "released"
+    RESUMED = "resumed"  # a run or a delivery of a settled study is replayed
     CANCELLED = "cancelled"
 
 
-class RunState(StrEnum):
+class RunState(_Named):
     """Where a run is."""
 
     WAITING = "waiting"  # the gates have not spoken yet
@@ -53,7 +63,7 @@ class RunState(StrEnum):
     DEAD = "dead"
 
 
-class RunEvent(StrEnum):
+class RunEvent(_Named):
     """What moves a run."""
 
     PASSED = "passed"
@@ -66,11 +76,12 @@ class RunEvent(StrEnum):
     GAVE_UP = "gave_up"
     REPLAYED = "replayed"
     RELEASED = "released"
+    RESENT = "resent"  # a delivery of an ended run is replayed
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
 
 
-class DeliveryState(StrEnum):
+class DeliveryState(_Named):
     """Where a result object is on its way to one destination."""
 
     WAITING = "waiting"
@@ -79,7 +90,7 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
-class DeliveryEvent(StrEnum):
+class DeliveryEvent(_Named):
     """What moves a delivery."""
 
     ACCEPTED = "accepted"
@@ -109,6 +120,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     **{(s, _SE.REPLAYED): _S.WAITING for s in (_S.DELIVERED, _S.HELD, _S.REFUSED, _S.CANCELLED, _S.DEAD)},
     **{(s, _SE.CANCELLED): _S.CANCELLED for s in (_S.COLLECTING, _S.WAITING, _S.GATING, _S.RUNNING, _S.HELD, _S.DEAD)},
     (_S.HELD, _SE.RELEASED): _S.RUNNING,
+    **{(s, _SE.RESUMED): _S.RUNNING for s in (_S.DELIVERED, _S.HELD, _S.CANCELLED, _S.DEAD)},
     (_R.WAITING, _RE.PASSED): _R.READY,
     (_R.WAITING, _RE.SCORED): _R.READ,
     (_R.WAITING, _RE.HELD): _R.HOLDING,
@@ -119,12 +131,13 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_R.HELD, _RE.RELEASED): _R.READY,
     **{(s, _RE.GAVE_UP): _R.DEAD for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
     **{(s, _RE.REPLAYED): _R.WAITING for s in (_R.DELIVERED, _R.HELD, _R.CANCELLED, _R.DEAD)},
+    **{(s, _RE.RESENT): _R.SENDING for s in (_R.DELIVERED, _R.CANCELLED, _R.DEAD)},
     **{(s, _RE.SUPERSEDED): _R.SUPERSEDED for s in _R if s is not _R.SUPERSEDED},
     **{(s, _RE.CANCELLED): _R.CANCELLED for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
     (_D.WAITING, _DE.ACCEPTED): _D.DELIVERED,
     (_D.WAITING, _DE.GAVE_UP): _D.DEAD,
     (_D.WAITING, _DE.CANCELLED): _D.CANCELLED,
-    **{(s, _DE.REPLAYED): _D.WAITING for s in (_D.DELIVERED, _D.CANCELLED, _D.DEAD)},
+    **{(s, _DE.REPLAYED): _D.WAITING for s in _D},  # one that waits is tried at once
 }
 
 # The queue that is rung when a row enters a state (the state waits for that stage).

@@ -58,7 +58,7 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
     `concurrency` threads: the work waits for Triton, the disk or a peer, so threads serve it well.
     """
     bus = Bus(book, app, core.broker_prefix)
-    book.ring = _after_commit(bus)
+    book.ring = ring_after_commit(bus)
     setup_logging.connect(_keep_our_logging, weak=False)
 
     stopping = threading.Event()
@@ -82,7 +82,9 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
     sweeper.stop()
 
 
-def _after_commit(bus: Bus) -> Callable[[list[int]], None]:
+def ring_after_commit(bus: Bus) -> Callable[[list[int]], None]:
+    """What a book's `ring` is set to; a broker that is away only leaves the bells in the outbox."""
+
     def ring(ids: list[int]) -> None:
         try:
             bus.flush(ids)

@@ -59,7 +59,8 @@ def move(session: Session, row: Row, event: Event, reason: str = "", actor: str 
     state = next_state(state_of(row), event)
     now = utc_now()
     row.state, row.reason = state, reason
-    row.lease_owner, row.lease_until, row.attempts, row.next_at = "", None, 0, None
+    row.lease_owner, row.lease_until, row.next_at = "", None, None
+    row.attempts = row.attempts if state in SETTLED | RUN_ENDED | DELIVERY_ENDED else 0  # how often its end took
     row.waiting_since, row.due_at = now, now + row.priority * AGEING
     _stamp(row, state)
     session.add(row)
