@@ -14,6 +14,9 @@ class _Named(StrEnum):
     def __eq__(self, other: object) -> bool:
         return self is other if isinstance(other, _Named) else str.__eq__(self, other)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = str.__hash__
 
 
