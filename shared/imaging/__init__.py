@@ -1,0 +1,1 @@
+"""Pixels with their geometry: reads frames, shows them as a viewer would, and prepares them for a model."""

@@ -1,0 +1,188 @@
+"""Reads what is known of each frame of an instance, without touching its pixels."""
+
+import re
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.datadict import DicomDictionary, tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from shared.imaging.decode import MOST_PIXELS, PixelData, UndecodablePixels, has_pixel_data
+
+# What may tell two frames at one place apart, besides place and plane; see services/gate.
+_PHASE_KEYWORDS = (
+    "TemporalPositionIdentifier", "TemporalPositionIndex", "NumberOfTemporalPositions", "EchoNumbers", "EchoTime",
+    "EffectiveEchoTime", "InversionTime", "InversionTimes", "FlipAngle", "RepetitionTime", "DiffusionBValue",
+    "DiffusionGradientOrientation", "DiffusionDirectionality", "TriggerTime", "NominalCardiacTriggerDelayTime",
+    "NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase", "AcquisitionNumber", "AcquisitionTime",
+    "ContentTime", "StackID", "FrameType", "ComplexImageComponent", "EnergyWindowNumber", "PhaseNumber",
+    "VelocityEncodingDirection", "TemporalPositionTimeOffset", "FrameReferenceDateTime", "ConvolutionKernel", "KVP",
+    "ImageIndex", "DimensionIndexValues", "InStackPositionNumber", "ChemicalShiftReference",
+)  # fmt: skip
+_KEYWORDS = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "InstanceNumber", "Rows", "Columns",
+    "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation", "PixelSpacing",
+    "ImagerPixelSpacing", "NominalScannedPixelSpacing", "ImageOrientationPatient", "ImagePositionPatient",
+    "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "ImagesInAcquisition", "RescaleSlope",
+    "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction", *_PHASE_KEYWORDS,
+)  # fmt: skip
+# Vendors' private places of the b-value and its direction (Siemens, GE, Philips), in their usual blocks.
+_PRIVATE = {
+    (0x0019, 0x100C): "private_b_value", (0x0019, 0x100E): "private_gradient", (0x0043, 0x1039): "private_b_value",
+    (0x2001, 0x1003): "private_b_value", (0x2001, 0x1008): "private_phase", (0x2005, 0x1413): "private_gradient",
+    (0x0019, 0x10BB): "private_gradient_x", (0x0019, 0x10BC): "private_gradient_y",
+    (0x0019, 0x10BD): "private_gradient_z",
+}  # fmt: skip
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_IMAGE_TAGS = {tag for tag in DicomDictionary if tag >> 16 == 0x0028} | {0x7FE00001, 0x7FE00002}
+_TAGS: list[Any] = [
+    *(tag for keyword in (*_KEYWORDS, *_GROUPS) if (tag := tag_for_keyword(keyword))), *_PRIVATE, *_IMAGE_TAGS,
+]  # fmt: skip
+_KNOWN = frozenset(_KEYWORDS)
+_INFLATED_MOST = 1 << 30
+_PLACE = ("image_position_patient", "image_orientation_patient")
+
+
+def snake_case(keyword: str) -> str:
+    """A DICOM keyword as a Python name: `SOPInstanceUID` → `sop_instance_uid`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", keyword).lower()
+
+
+_NAMES = {keyword: snake_case(keyword) for keyword in _KEYWORDS}
+
+
+def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
+    """Where the pixels lie, and one header per frame by keyword in snake_case; none for an object without pixels.
+
+    Raises:
+        UndecodablePixels: it is not DICOM, or it claims more frames or pixels than it can hold.
+    """
+    try:
+        _refuse_bomb(path)
+        with path.open("rb") as file:
+            ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            pixel_data = _pixel_data(path, file, ds)
+        root = _flat(ds)
+        if pixel_data is None or not _is_image(root):
+            return None, []
+        return pixel_data, _frame_headers(ds, root, _number_of_frames(path, pixel_data.syntax, root))
+    except (UndecodablePixels, OSError):
+        raise
+    except InvalidDicomError:
+        raise UndecodablePixels("the file is not DICOM") from None
+    except Exception as error:
+        raise UndecodablePixels(f"the header can't be read: {type(error).__name__}") from error
+
+
+def _pixel_data(path: Path, file: BinaryIO, ds: Dataset) -> PixelData | None:
+    """The parser has stopped at the pixel data, if there is any."""
+    syntax = UID(ds.file_meta.get("TransferSyntaxUID") or ImplicitVRLittleEndian)
+    deflated = syntax == DeflatedExplicitVRLittleEndian
+    offset = 0 if deflated else file.tell()
+    if not deflated and not has_pixel_data(file, syntax):
+        return None
+    image = Dataset()
+    image._dict.update({tag: ds._dict[tag] for tag in ds._dict if tag in _IMAGE_TAGS})
+    image.file_meta = ds.file_meta
+    image.set_original_encoding(*ds.original_encoding, ds._character_set)
+    return PixelData(path, syntax, offset, image)
+
+
+def _is_image(root: dict[str, Any]) -> bool:
+    rows, columns = root.get("rows"), root.get("columns")
+    if rows is None or columns is None:
+        return False
+    if not (isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0):
+        raise UndecodablePixels(f"the header gives {rows} rows and {columns} columns")
+    if rows * columns > MOST_PIXELS:
+        raise UndecodablePixels(f"the header claims {rows} × {columns} pixels; at most {MOST_PIXELS} are read")
+    return True
+
+
+def _number_of_frames(path: Path, syntax: UID, root: dict[str, Any]) -> int:
+    """Number of Frames, refused where the file is too short to hold them."""
+    count = int(root.get("number_of_frames") or 1)
+    if syntax.is_encapsulated:
+        least = 8 * count  # an item's tag and length, PS3.5 A.4
+    else:
+        bits = root["rows"] * root["columns"] * (root.get("samples_per_pixel") or 1) * (root.get("bits_allocated") or 1)
+        least = bits * count // 12  # the smallest native form is YBR_FULL_422, two thirds of its bytes
+    size = path.stat().st_size * (1100 if syntax == DeflatedExplicitVRLittleEndian else 1)
+    if count < 1 or least > size:
+        raise UndecodablePixels(f"the header claims {count} frame(s), more than a file of {size} bytes can hold")
+    return count
+
+
+def _frame_headers(ds: Dataset, root: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    shared = _group(ds.get("SharedFunctionalGroupsSequence") or [{}])
+    groups = ds.get("PerFrameFunctionalGroupsSequence") or []
+    if not shared and not groups and count > 1:
+        root = {key: value for key, value in root.items() if key not in _PLACE}  # it can't be every frame's place
+    per_frame = [_flat_group(item) for item in groups[:count]]
+    per_frame += [{} for _ in range(count - len(per_frame))]
+    return [{**root, **shared, **own} for own in per_frame]
+
+
+def _group(sequence: Any) -> dict[str, Any]:
+    return _flat_group(sequence[0]) if isinstance(sequence[0], Dataset) else {}
+
+
+def _flat_group(item: Dataset) -> dict[str, Any]:
+    """The known attributes of all macros of a functional group, and of what is nested in these."""
+    found: dict[str, Any] = {}
+    for element in item:
+        if element.VR == "SQ" and element.value:
+            inner = element.value[0]
+            found.update(_flat(inner))
+            found.update(_flat_group(inner))
+    return found
+
+
+def _flat(ds: Dataset) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for tag in ds.keys():  # noqa: SIM118 - iterating a data set yields elements
+        name = _PRIVATE.get((tag.group, tag.element))
+        try:
+            element = ds[tag]
+        except Exception:  # noqa: S112 - a value that can't be read is a value that is missing
+            continue
+        name = name or (_NAMES[element.keyword] if element.keyword in _KNOWN else None)
+        if name and element.value not in (None, ""):
+            found[name] = _plain(element.value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Python's own types, hashable, so that headers can be compared and kept."""
+    if isinstance(value, MultiValue | list | tuple):
+        return tuple(_plain(part) for part in value)
+    if isinstance(value, bytes | bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return float(value) if not isinstance(value, str) else str(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """A deflated data set is inflated whole in memory by the parser: measure it first, piece by piece."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+        if DeflatedExplicitVRLittleEndian.encode() not in head or head[128:132] != b"DICM":
+            return
+        length = int.from_bytes(head[140:144], "little") if head[132:136] == b"\x02\x00\x00\x00" else 0
+        file.seek(144 + length)
+        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while piece := file.read(65536):
+            while piece and not inflater.eof:
+                size += len(inflater.decompress(piece, 1 << 20))
+                piece = inflater.unconsumed_tail
+                if size > _INFLATED_MOST:
+                    raise UndecodablePixels(f"the data set inflates to more than {_INFLATED_MOST} bytes")
