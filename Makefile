@@ -1,0 +1,49 @@
+# The commands of this project; `make` prints them. Everything sets up what it needs on first use.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TRITON_READY := .venv-triton/.ready
+
+.PHONY: help setup demo up check test system train clean
+
+help: ## print this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml
+	@echo "setting up $(VENV) (first use, about a minute) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Isocenter needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip 2>&1 | { grep -v '^WARNING: Location' || true; }
+	@set -o pipefail; $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' 2>&1 | { grep -v '^WARNING: Location' || true; }
+	@touch $@
+
+$(TRITON_READY): deploy/triton/requirements.txt deploy/triton/setup_environment.py | $(READY)
+	@$(PYTHON) deploy/triton/setup_environment.py --into .venv-triton
+	@touch $@
+
+setup: $(READY) $(TRITON_READY) ## set up the product's environment and Triton's
+
+demo: setup ## show the whole system at work; DATA=dir pushes your own files, ONCE=1 ends by itself, OUT=dir keeps what came out
+	@$(BIN)/isocenter demo $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once) $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
+
+up: setup ## run the system against a real PACS and RIS; CONFIG=isocenter.toml
+	@$(BIN)/isocenter up $(if $(CONFIG),--config "$(CONFIG)")
+
+check: $(READY) ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
+
+test: setup ## all tests that this machine can run, in parallel; those that it can't say why
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -rs $(ARGS)
+
+system: setup ## only the tests that start the whole system
+	@$(BIN)/python -m pytest -rs -m 'system or hospital' $(ARGS)
+
+train: setup ## train a package again: make train PACKAGE=chest_opacity [DATA=dir]
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	@$(BIN)/python model_repository/$(PACKAGE)/recipe.py $(if $(DATA),--data "$(DATA)") --out model_repository/$(PACKAGE)
+
+clean: ## remove both environments and caches
+	@rm -rf $(VENV) .venv-triton .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

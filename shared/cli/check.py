@@ -1,0 +1,86 @@
+"""`isocenter check`: what is wrong with a configuration, line by line, and what to write instead."""
+
+import difflib
+import importlib
+import pkgutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.package import load_packages
+from shared.settings import Config, Core, Section, Shared, Triton
+from shared.toml_lines import describe_errors, line_of
+
+
+def sections() -> dict[str, type[Section]]:
+    """Every table of the page: the shared ones, and each service's own.
+
+    The services are looked up by name, since shared imports none of them.
+    """
+    found: dict[str, type[Section]] = {Core.name: Core, Triton.name: Triton}
+    for module in pkgutil.iter_modules(importlib.import_module("services").__path__):
+        settings = importlib.import_module(f"services.{module.name}.settings").Settings
+        found[settings.name] = settings
+    return found
+
+
+def check_page(text: str, source: str) -> list[str]:
+    """What is wrong with the page; empty when nothing is."""
+    try:
+        page = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return [f"{source}: not TOML: {error}"]
+    known = sections()
+    problems = [
+        _unknown_table(name, text, source, known) for name in page if name not in {*known, *Shared.model_fields}
+    ]
+    for name, model in known.items():
+        problems += _check_table(model, page.get(name, {}), text, source, (name,))
+    shared = {key: value for key, value in page.items() if key in Shared.model_fields}
+    problems += _check_table(Shared, shared, text, source, ())
+    return problems or _check_meaning(Config(page), text, source)
+
+
+def check_file(path: Path) -> list[str]:
+    """What is wrong with the page at `path`.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    return check_page(path.read_text(encoding="utf-8"), str(path))
+
+
+def _check_table(model: Any, table: Any, text: str, source: str, prefix: tuple[str, ...]) -> list[str]:
+    if not isinstance(table, dict):
+        return [
+            f"{source}:{line_of(text, prefix)}: {'.'.join(prefix)}: is a table: write [{'.'.join(prefix)}] above it"
+        ]
+    try:
+        model(**table)
+    except ValidationError as error:
+        return describe_errors(error, text, source, prefix)
+    return []
+
+
+def _unknown_table(name: str, text: str, source: str, known: dict[str, type[Section]]) -> str:
+    close = difflib.get_close_matches(name, [*known, *Shared.model_fields], n=1)
+    hint = f"did you mean [{close[0]}]?" if close else f"there are {', '.join([*known, *Shared.model_fields])}"
+    return f"{source}:{line_of(text, (name,)) or '?'}: {name}: there is no such table; {hint}"
+
+
+def _check_meaning(config: Config, text: str, source: str) -> list[str]:
+    """What only the whole page tells: folders, packages and thresholds that are not there."""
+    triton = config.section(Triton)
+    packages, problems = load_packages(triton.model_repository)
+    if not triton.model_repository.is_dir():
+        line = line_of(text, ("triton", "model_repository"))
+        where = f"{source}:{line}" if line else source
+        problems.append(f"{where}: triton.model_repository: there is no folder {triton.model_repository}")
+    plain = {"completeness", "geometry"}
+    for gate in config.gates:
+        if gate not in plain | {p.name for p in packages if p.is_gate}:
+            line = line_of(text, ("gates", gate))
+            problems.append(f"{source}:{line or '?'}: gates.{gate}: there is no gate of that name")
+    return problems

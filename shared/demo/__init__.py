@@ -1,0 +1,1 @@
+"""The demonstration: a stand-in hospital around the real system."""

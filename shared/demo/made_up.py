@@ -1,0 +1,80 @@
+"""What the demonstration pushes: made-up but realistic studies, or what lies below a person's folder."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from shared.demo.modality import Found, Sendable, find_studies
+from shared.phantoms.brain_mr import brain_volume
+from shared.phantoms.chest_dx import chest_radiograph
+from shared.phantoms.dicom import dx_image, mr_series
+from shared.phantoms.motion import corrupt
+from shared.phantoms.orders import order_message
+
+BRAIN_SEED, CHEST_SEED, CLEAR_CHEST_SEED = 1, 1, 2
+
+
+@dataclass(frozen=True)
+class DemoStudy:
+    """One study and the order that comes before it."""
+
+    title: str
+    files: Sequence[Sendable]
+    order: str = ""
+
+
+def made_up_studies(folder: Path) -> list[DemoStudy]:
+    """A clean brain MR and the same head moved; a chest radiograph with planted opacities and one without.
+
+    Writes the files below `folder`. UIDs and accession numbers are new each time, so that a real PACS can be shown
+    the demonstration twice.
+    """
+    salt = secrets.token_hex(6)
+    head = brain_volume(BRAIN_SEED)
+    moved = np.stack([corrupt(plane, "severe", np.random.default_rng([BRAIN_SEED, n])) for n, plane in enumerate(head)])
+    with_opacities, without = chest_radiograph(CHEST_SEED, 2), chest_radiograph(CLEAR_CHEST_SEED, 0)
+    number = int(salt[:6], 16) % 1_000_000
+    studies = {
+        "brain MR, still": mr_series(head, accession_number=f"MR{number:06d}A", salt=salt, seed=1),
+        "brain MR, head moved": mr_series(moved, accession_number=f"MR{number:06d}B", salt=salt, seed=2),
+        "chest radiograph with opacities": [
+            dx_image(with_opacities.pixels, accession_number=f"DX{number:06d}A", salt=salt, seed=3)
+        ],
+        "chest radiograph, clear": [dx_image(without.pixels, accession_number=f"DX{number:06d}B", salt=salt, seed=4)],
+    }
+    return [_written(title, datasets, folder / str(n)) for n, (title, datasets) in enumerate(studies.items())]
+
+
+def studies_below(folder: Path) -> tuple[list[DemoStudy], Found]:
+    """Every study below `folder`, each with an order where its header allows one."""
+    found = find_studies(folder)
+    studies = [
+        DemoStudy(f"study {n} of {len(found.studies)}", files, _order_of(files[0].path))
+        for n, files in enumerate(found.studies.values(), start=1)
+    ]
+    return studies, found
+
+
+def _written(title: str, datasets: Sequence[Dataset], folder: Path) -> DemoStudy:
+    folder.mkdir(parents=True)
+    files: list[Sendable] = []
+    for number, ds in enumerate(datasets):
+        path = folder / f"{number:04d}.dcm"
+        ds.save_as(path, enforce_file_format=True)
+        syntax = str(ds.file_meta.TransferSyntaxUID)
+        files.append(Sendable(path, ds.StudyInstanceUID, ds.SOPClassUID, ds.SOPInstanceUID, syntax))
+    return DemoStudy(title, files, order_message(datasets[0], at=datetime.now()))
+
+
+def _order_of(path: Path) -> str:
+    try:
+        ds = pydicom.dcmread(path, stop_before_pixels=True)
+        return order_message(ds, at=datetime.now()) if ds.get("AccessionNumber") else ""
+    except Exception:  # a header too broken to write an order from: the study comes without one
+        return ""

@@ -1,0 +1,85 @@
+"""Which packages run, and why: selectors and the hospital's rules."""
+
+import pytest
+
+from services.decide.handlers import SeriesFacts, StudyFacts, choose, refusal, series_facts
+from services.decide.settings import Rule
+from shared.package import Manifest, Package
+
+
+def package(name="chest_opacity", **selector):
+    selector = {"modality": ["CR", "DX"], "body_part": ["CHEST", "THORAX"], **selector}
+    manifest = Manifest.model_validate({
+        "schema": 1,
+        "package": {"name": name, "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "u"},
+        "selector": selector,
+        "tensors": {"input": {"name": "image", "shape": [1, 8, 8]}},
+        "outputs": [{"name": "o", "tensor": "t", "kind": "binary",
+                     "code": {"value": "1", "scheme": "99ISO", "meaning": "m"}}],
+    })  # fmt: skip
+    return Package(None, manifest)
+
+
+def series(uid="1.1", modality="DX", body_part="CHEST", descriptions=("", "", ""), instances=1, pixels=True):
+    return SeriesFacts(uid, modality, body_part, descriptions, frozenset({"1.2"}), instances, pixels)
+
+
+def study(*some, ae="MODALITY", priority=5, procedure=""):
+    return StudyFacts(ae, some, procedure, priority)
+
+
+def only(study_facts, rules=(), **selector):
+    (choice,) = choose(study_facts, [package(**selector)], rules)
+    return choice
+
+
+def test_a_fitting_series_is_chosen_among_others():
+    choice = only(study(series("1.1"), series("1.2", modality="CT")))
+    assert choice.runs
+    assert choice.series == ("1.1",)
+    assert choice.reason == "fits 1 of 2 series"
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (series(modality="CT"), "reads CR DX, not CT"),
+        (series(body_part="HAND"), "reads CHEST THORAX, not HAND"),
+        (series(modality=""), "reads CR DX, not an unnamed modality"),
+        (series(pixels=False), "no pixels"),
+    ],
+)
+def test_a_misfit_says_why(facts, reason):
+    choice = only(study(facts))
+    assert not choice.runs
+    assert choice.reason == reason
+    assert refusal([choice]) == f"no package reads this study: chest_opacity: {reason}"
+
+
+def test_the_body_part_may_stand_in_a_description_or_in_the_order_but_only_as_a_word():
+    assert only(study(series(body_part="", descriptions=("Thorax PA", "", "")))).runs
+    assert only(study(series(body_part=""), procedure="36643-5^XR Chest 2 Views^LN")).runs
+    assert not only(study(series(body_part="", descriptions=("Chestnut phantom", "", "")))).runs
+
+
+def test_minimum_instances_counts_frames():
+    headers = [{"modality": "DX", "body_part_examined": "CHEST", "number_of_frames": 19}]
+    assert only(study(series_facts("1.1", headers, ["1.2"])), minimum_instances=10).runs
+    assert only(study(series()), minimum_instances=10).reason == "needs 10 instances, the series has 1"
+
+
+def test_the_first_rule_that_fits_counts():
+    rules = [
+        Rule(package="chest_opacity", calling_ae_title=["RESEARCH"], run="no", reason="research only"),
+        Rule(calling_ae_title=["ER"], priority=0),
+        Rule(description="follow", priority=8),
+    ]
+    assert only(study(series(), ae="RESEARCH"), rules).reason == "research only"
+    assert only(study(series(), ae="ER"), rules).priority == 0
+    assert only(study(series(descriptions=("Follow-up", "", ""))), rules).priority == 8
+    assert only(study(series(), priority=2), rules).priority == 2
+    assert only(study(series(), ae="RESEARCH"), [Rule(package="other", run="no")]).runs
+
+
+def test_without_packages_the_refusal_says_so():
+    assert "no package is installed" in refusal([])

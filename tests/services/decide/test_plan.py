@@ -1,0 +1,128 @@
+"""Decisions in the book: the order is found, runs are derived, late images supersede, replay reuses."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlmodel import select
+
+from services.decide.handlers import Choice
+from services.decide.plan import find_order, instances_of, save_decision, study_facts
+from shared.package import load_packages
+from shared.store import Instance, Journal, Order, Run, Study
+from shared.store.moves import move
+from shared.study import RunEvent, StudyEvent
+
+
+@pytest.fixture
+def package(pytestconfig):
+    packages, _ = load_packages(pytestconfig.rootpath / "model_repository")
+    return next(p for p in packages if p.name == "chest_opacity")
+
+
+def instance(uid, sha="a"):
+    return Instance(
+        study_instance_uid="1.2", sop_instance_uid=uid, series_instance_uid="1.2.1", sop_class_uid="1.2.840",
+        transfer_syntax_uid="1.2.840.10008.1.2.1", path=uid, size=1, sha256=sha,
+        header={"modality": "DX", "body_part_examined": "CHEST"},
+    )  # fmt: skip
+
+
+def new_study(session, **facts):
+    study = Study(study_instance_uid="1.2", state="waiting", **facts)
+    session.add(study)
+    session.flush()
+    return study
+
+
+def decide(book, package, runs=True):
+    with book.write() as session:
+        study = session.get(Study, "1.2")
+        choice = Choice(package, runs, "because", ("1.2.1",), 3)
+        save_decision(session, study, find_order(session, study), instances_of(session, "1.2"), [choice])
+        return study.state
+
+
+def runs_of(book):
+    with book.read() as session:
+        return {run.id: run for run in session.exec(select(Run))}
+
+
+def order(accession_number, day=15, patient_id="P1"):
+    at = datetime(2026, 11, day, 8, tzinfo=UTC)
+    return Order(accession_number=accession_number, patient_id=patient_id, scheduled_at=at, priority=2)
+
+
+def test_the_order_by_accession_number_else_by_patient_and_day_else_none(book):
+    with book.write() as session:
+        for row in (order("A1"), order("A2", 16), order("A3", 17), order("A4", 17)):
+            session.add(row)
+        session.flush()
+
+        def found(**facts):
+            match = find_order(session, Study(study_instance_uid="1", **facts))
+            return match and match.accession_number
+
+        assert found(accession_number="A1", patient_id="other") == "A1"
+        assert found(accession_number="", patient_id="P1", study_date="20261116") == "A2"
+        assert found(patient_id="P1", study_date="20261117") is None, "two on that day: it can't be told"
+        assert found(patient_id="P2", study_date="20261116") is None
+
+
+def test_a_chosen_package_gets_its_run_and_the_journal_its_reason(book, package):
+    with book.write() as session:
+        session.add(order("A1"))
+        session.add(instance("1.2.1.1"))
+        new_study(session, accession_number="A1")
+    assert decide(book, package) == "gating"
+    (run,) = runs_of(book).values()
+    assert (run.package, run.kind, run.series, run.priority) == ("chest_opacity", "reader", ["1.2.1"], 3)
+    with book.read() as session:
+        assert session.get(Study, "1.2").order_id is not None
+        lines = [(j.subject, j.event, j.reason) for j in session.exec(select(Journal))]
+    assert ("package chest_opacity " + package.version, "chosen", "because") in lines
+
+
+def test_what_nobody_reads_is_refused_with_the_reason(book, package):
+    with book.write() as session:
+        new_study(session)
+    assert decide(book, package, runs=False) == "refused"
+    with book.read() as session:
+        assert session.get(Study, "1.2").reason == "no package reads this study: chest_opacity: because"
+
+
+def test_the_same_images_give_the_same_run_and_late_images_supersede_it(book, package):
+    with book.write() as session:
+        session.add(instance("1.2.1.1"))
+        new_study(session)
+    decide(book, package)
+    (first,) = runs_of(book)
+    with book.write() as session:
+        move(session, session.get(Run, first), RunEvent.GAVE_UP, "x")
+        study = session.get(Study, "1.2")
+        move(session, study, StudyEvent.GAVE_UP, "x")
+        move(session, study, StudyEvent.REPLAYED)
+    decide(book, package)
+    assert {k: r.state for k, r in runs_of(book).items()} == {first: "waiting"}
+    with book.write() as session:
+        study = session.get(Study, "1.2")
+        move(session, study, StudyEvent.INSTANCE_STORED)
+        session.add(instance("1.2.1.2", "b"))
+        move(session, study, StudyEvent.COMPLETED)
+    decide(book, package)
+    runs = runs_of(book)
+    (second,) = set(runs) - {first}
+    assert runs[first].state == "superseded"
+    assert (runs[second].state, runs[second].supersedes) == ("waiting", first)
+
+
+def test_facts_come_from_the_headers(book):
+    with book.write() as session:
+        session.add(instance("1.2.1.1"))
+        study = new_study(session, calling_ae_title="DX1")
+        facts = study_facts(study, None, instances_of(session, "1.2"))
+    assert facts.calling_ae_title == "DX1"
+    assert (facts.series[0].modality, facts.series[0].body_part_examined, facts.series[0].instances) == (
+        "DX",
+        "CHEST",
+        1,
+    )

@@ -1,0 +1,38 @@
+"""`isocenter check`: each mistake is named with its line and what to write."""
+
+import pytest
+
+from shared.cli.check import check_page, sections
+
+MODELS = '[triton]\nmodel_repository = "{}"\n'
+
+CASES = [
+    ("[collekt]\nport = 1\n", ":1: collekt: there is no such table; did you mean [collect]?"),
+    ('[isocenter]\n\nlog_level = "LOUD"\n', ":3: isocenter.log_level: Input should be"),
+    ("[isocenter]\ndata_dirr = 'x'\n", ":2: isocenter.data_dirr: there is no such setting"),
+    ('[[destinations]]\nname = "A"\nkind = "mllp"\nhost = "h"\nport = 1\n\n'
+     '[[destinations]]\nname = "B"\nkind = "mllp"\nhost = "h"\nport = 99999\n', ":11: destinations.1.port: "),
+    ('[[destinations]]\nname = "A"\nkind = "dicom"\nhost = "h"\nport = 1\n', "needs ae_title"),
+    ("collect = 5\n", ":1: collect: is a table"),
+    ("[isocenter\n", "not TOML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "said"), CASES, ids=[said for _, said in CASES])
+def test_a_mistake_is_named_with_its_line(page, said):
+    problems = check_page(page, "isocenter.toml")
+    assert any(said in problem for problem in problems), problems
+
+
+def test_a_gate_that_is_not_there_is_named(tmp_path):
+    page = MODELS.format(tmp_path) + "[gates.motion]\nwarn_below = 0.9\n"
+    assert check_page(page, "x.toml") == ["x.toml:3: gates.motion: there is no gate of that name"]
+
+
+def test_a_good_page_has_no_problem(tmp_path):
+    assert check_page(MODELS.format(tmp_path), "x.toml") == []
+
+
+def test_every_service_has_a_table_of_its_own():
+    names = {"isocenter", "triton", "admit", "collect", "decide", "gate", "infer", "report", "send", "status"}
+    assert set(sections()) == names

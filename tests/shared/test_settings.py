@@ -1,0 +1,49 @@
+"""One configuration: the file, the environment over it, and defaults that run without either."""
+
+import pytest
+from pydantic import ValidationError
+
+from shared.settings import Config, Core, Destination, Triton, load_config
+
+PAGE = """
+[isocenter]
+data_dir = "somewhere"
+log_level = "WARNING"
+
+[[destinations]]
+name = "PACS"
+kind = "dicom"
+host = "pacs.example"
+port = 104
+ae_title = "PACS"
+"""
+
+
+def test_without_a_file_the_embedded_default_stands(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ISOCENTER_CONFIG", raising=False)
+    core = load_config().section(Core)
+    assert core.database_url == f"sqlite:///{tmp_path}/data/isocenter.db"
+    assert core.broker_url == "filesystem://"
+
+
+def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
+    path = tmp_path / "isocenter.toml"
+    path.write_text(PAGE)
+    monkeypatch.setenv("ISOCENTER_CONFIG", str(path))
+    monkeypatch.setenv("ISOCENTER_ISOCENTER_LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("ISOCENTER_TRITON_URL", "triton:8001")
+    config = load_config()
+    assert config.section(Core).log_level == "ERROR"
+    assert config.section(Triton).url == "triton:8001"
+    assert config.destinations[0].objects == ["SR", "SC"]
+
+
+def test_what_a_destination_needs_is_said():
+    with pytest.raises(ValidationError, match="ae_title"):
+        Destination(name="PACS", kind="dicom", host="h", port=104)
+    with pytest.raises(ValidationError, match="same name"):
+        twice = {"name": "A", "kind": "mllp", "host": "h", "port": 1}
+        _ = Config({"destinations": [twice, twice]}).destinations
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Core(data_dirr="x")

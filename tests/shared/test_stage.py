@@ -1,0 +1,161 @@
+"""Leases: one worker at a time, another takes over, attempts end, and whose turn it is."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from sqlmodel import select
+
+from shared.stage import GiveUp, Retry, Stage, claim, run_next, waiting
+from shared.store import Journal, Outbox, Study, utc_now
+from shared.store.moves import AGEING, enter, move
+from shared.study import StudyEvent, StudyState
+
+
+def add_study(book, uid, priority=5, state=StudyState.WAITING):
+    with book.write() as session:
+        enter(session, Study(study_instance_uid=uid, state=state, priority=priority))
+
+
+def stage_of(work, **options):
+    return Stage("decide", Study, (StudyState.WAITING,), work, **options)
+
+
+def refuse(_uid):
+    return lambda session, row: move(session, row, StudyEvent.REFUSED, "not for us")
+
+
+def read_study(book, uid):
+    with book.read() as session:
+        return session.get(Study, uid)
+
+
+def test_work_is_committed_with_its_journal_and_its_bell(book):
+    add_study(book, "1.2.3")
+
+    def choose(_uid):
+        return lambda session, row: move(session, row, StudyEvent.CHOSEN, "chest_opacity")
+
+    assert run_next(book, stage_of(choose))
+    assert not run_next(book, stage_of(choose))
+    study = read_study(book, "1.2.3")
+    assert (study.state, study.reason, study.lease_owner) == ("gating", "chest_opacity", "")
+    with book.read() as session:
+        assert [(j.event, j.state) for j in session.exec(select(Journal))] == [("chosen", "gating")]
+        bells = session.exec(select(Outbox)).all()
+    assert [(b.stage, b.row_id) for b in bells] == [("decide", "1.2.3"), ("gate", "1.2.3")]
+    assert bells[1].event["state"] == "gating"
+    assert "patient" not in str(bells[1].event)
+
+
+def test_two_workers_never_take_the_same_row(book):
+    for n in range(20):
+        add_study(book, f"1.2.{n}")
+    taken, lock = [], threading.Lock()
+
+    def work(uid):
+        with lock:
+            taken.append(uid)
+        return refuse(uid)
+
+    def worker():
+        stage = stage_of(work)
+        while run_next(book, stage):
+            pass
+
+    threads = [threading.Thread(target=worker) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(taken) == sorted(f"1.2.{n}" for n in range(20))
+
+
+def test_a_dead_workers_row_is_taken_over_and_its_late_result_dropped(book):
+    add_study(book, "1.2.3")
+    hung, stage = threading.Event(), stage_of(refuse, lease=timedelta(seconds=0.3))
+    key, token = claim(book, stage)
+    assert claim(book, stage) is None, "a live lease holds"
+    time.sleep(0.4)
+    assert run_next(book, stage), "an expired one does not"
+    assert read_study(book, "1.2.3").state == "refused"
+    from shared.stage import _commit
+
+    _commit(book, stage, key, token, lambda session, row: hung.set())
+    assert not hung.is_set(), "the first worker came back too late"
+
+
+def test_a_long_piece_of_work_keeps_its_lease(book):
+    add_study(book, "1.2.3")
+
+    def slow(_uid):
+        time.sleep(1.2)
+        return refuse(_uid)
+
+    stage = stage_of(slow, lease=timedelta(seconds=0.6))
+    thread = threading.Thread(target=run_next, args=(book, stage))
+    thread.start()
+    time.sleep(0.9)
+    assert waiting(book, stage) == 0
+    thread.join(10)
+    assert read_study(book, "1.2.3").state == "refused"
+
+
+def test_what_fails_is_tried_again_later_and_ends_dead_with_its_last_reason(book):
+    add_study(book, "1.2.3")
+    add_study(book, "1.2.4")
+
+    def fail(uid):
+        if uid == "1.2.3":
+            raise Retry("Triton is away")
+        return refuse(uid)
+
+    stage = stage_of(fail, most_attempts=2, first_delay=timedelta(milliseconds=1))
+    assert run_next(book, stage)
+    study = read_study(book, "1.2.3")
+    assert (study.state, study.attempts, study.reason) == ("waiting", 1, "Triton is away")
+    assert study.next_at is not None
+    deadline = time.monotonic() + 10
+    while run_next(book, stage) or waiting(book, stage) or read_study(book, "1.2.3").state == "waiting":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert read_study(book, "1.2.3").state == "dead"
+    assert read_study(book, "1.2.3").reason == "Triton is away"
+    assert read_study(book, "1.2.4").state == "refused", "the next one is not disturbed"
+
+
+@pytest.mark.parametrize(("error", "state"), [(GiveUp("no pixels"), "dead"), (ZeroDivisionError("x"), "waiting")])
+def test_giving_up_ends_at_once_and_an_unforeseen_error_is_an_attempt(book, error, state):
+    add_study(book, "1.2.3")
+
+    def fail(_uid):
+        raise error
+
+    run_next(book, stage_of(fail))
+    assert read_study(book, "1.2.3").state == state
+
+
+def test_delays_double_with_jitter_up_to_a_bound():
+    stage = stage_of(refuse, first_delay=timedelta(seconds=2), longest_delay=timedelta(seconds=30))
+    for attempts, seconds in [(1, 2), (2, 4), (3, 8), (9, 30)]:
+        assert 0.75 * seconds <= stage.delay(attempts).total_seconds() <= 1.25 * seconds
+
+
+def test_urgent_work_goes_first_but_routine_work_that_waited_goes_before_fresh_urgent_work(book):
+    taken = []
+
+    def note(uid):
+        taken.append(uid)
+        return refuse(uid)
+
+    add_study(book, "1.5", priority=5)
+    add_study(book, "1.0", priority=0)
+    with book.write() as session:
+        old = Study(
+            study_instance_uid="1.9", state="waiting", priority=5, waiting_since=utc_now() - 5 * AGEING - AGEING
+        )
+        enter(session, old)
+    while run_next(book, stage_of(note)):
+        pass
+    assert taken == ["1.9", "1.0", "1.5"]

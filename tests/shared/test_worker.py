@@ -1,0 +1,120 @@
+"""The doorbell, with real brokers: files and RabbitMQ, on SQLite and PostgreSQL. Bells may be lost or doubled."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from kombu import Connection, Exchange, Queue
+from sqlmodel import func, select
+
+from shared.bus import Bus, celery_app
+from shared.store import Outbox, Study, open_book
+from shared.store.moves import enter, move
+from shared.study import StudyEvent, StudyState
+
+WORKER = """
+import sys
+from shared.logs import start_logging
+from shared.settings import Core
+from shared.bus import celery_app
+from shared.stage import Stage
+from shared.store import Study, open_book
+from shared.store.moves import move
+from shared.study import StudyEvent, StudyState
+from shared.worker import run_worker
+
+core = Core.model_validate_json(sys.argv[1])
+start_logging("decide")
+book = open_book(core.database_url)
+refuse = lambda uid: lambda session, row: move(session, row, StudyEvent.REFUSED, "not for us")
+stage = Stage("decide", Study, (StudyState.WAITING,), refuse)
+run_worker(book, celery_app(core.broker_url, core.data_dir, core.broker_prefix), stage, core, 2)
+"""
+
+
+@pytest.fixture
+def book(core):
+    book = open_book(core.database_url)
+    book.migrate()
+    yield book
+    book.close()
+
+
+@pytest.fixture
+def worker(core, book):
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", WORKER, core.model_dump_json()])
+    yield process
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0, "SIGTERM ends a worker cleanly"
+
+
+def refused(book):
+    with book.read() as session:
+        return session.scalar(select(func.count()).select_from(Study).where(Study.state == "refused"))
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.1)
+
+
+def add(book, uid):
+    with book.write() as session:
+        enter(session, Study(study_instance_uid=uid, state=StudyState.WAITING))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_rung_lost_and_doubled_bells(core, book, worker):
+    bus = Bus(book, celery_app(core.broker_url, core.data_dir, core.broker_prefix), core.broker_prefix)
+    for n in range(10):
+        add(book, f"1.1.{n}")
+    assert bus.flush() == 10
+    until(lambda: refused(book) == 10)
+    for n in range(10):
+        add(book, f"1.2.{n}")  # nobody flushes: the worker's sweeper does
+    until(lambda: refused(book) == 20)
+    add(book, "1.3")
+    with book.write() as session:
+        for row in session.exec(select(Outbox)):
+            session.delete(row)  # the bell is lost for good: the sweeper sees that a row waits
+    until(lambda: refused(book) == 21)
+    for _ in range(5):
+        bus.ring("decide", by="test", row_id="1.3")  # doubled: nothing waits, nothing happens
+    time.sleep(0.5)
+    assert refused(book) == 21
+
+
+def test_events_are_told_on_a_topic_exchange(core, book):
+    app = celery_app(core.broker_url, core.data_dir, core.broker_prefix)
+    exchange = Exchange(f"{core.broker_prefix}.events", type="topic", durable=True)
+    heard = []
+    with Connection(core.broker_url, transport_options=app.conf.broker_transport_options) as connection:
+        queue = Queue(f"{core.broker_prefix}.listener", exchange, routing_key="study.*", auto_delete=True)
+        with connection.Consumer(queue, callbacks=[lambda body, m: (heard.append(body), m.ack())]):
+            with book.write() as session:
+                study = Study(study_instance_uid="1.2.3", patient_id="SECRET")
+                session.add(study)
+                move(session, study, StudyEvent.COMPLETED)
+            assert Bus(book, app, core.broker_prefix).flush() == 1
+            until(lambda: (connection.drain_events(timeout=5), heard)[1])
+    assert heard[0]["event"] == "completed"
+    assert heard[0]["study_instance_uid"] == "1.2.3"
+    assert "SECRET" not in str(heard)
+
+
+def test_a_broker_that_is_away_keeps_bells_in_the_outbox_and_slows_nothing(tmp_path, core, book):
+    app = celery_app("amqp://guest:guest@127.0.0.1:1//", tmp_path, core.broker_prefix)
+    bus = Bus(book, app, core.broker_prefix)
+    add(book, "1.2.3")
+    bus.flush()
+    started = time.monotonic()
+    for _ in range(100):
+        assert bus.flush() == 0
+    assert time.monotonic() - started < 1
+    with book.read() as session:
+        assert session.scalar(select(func.count()).select_from(Outbox)) == 1
