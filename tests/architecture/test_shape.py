@@ -14,6 +14,7 @@ WIRES = {
     "admit": ["mllp_listener.py"], "collect": ["scp.py"], "send": ["scu.py", "mllp_client.py"], "status": ["api.py"],
 }  # fmt: skip
 SOURCES = sorted([*ROOT.glob("services/**/*.py"), *ROOT.glob("shared/**/*.py")])
+FILES = ["README.md", "__init__.py", "__main__.py", "settings.py", "handlers.py", "main.py"]
 FORBIDDEN_NAMES = {"utils", "helper", "helpers", "common", "manager", "core", "queue", "triton", "logging"}
 
 
@@ -25,15 +26,7 @@ def test_the_directory_listing_is_the_path():
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_the_same_files(service):
     folder = ROOT / "services" / service
-    for name in [
-        "README.md",
-        "__init__.py",
-        "__main__.py",
-        "settings.py",
-        "handlers.py",
-        "main.py",
-        *WIRES.get(service, []),
-    ]:
+    for name in [*FILES, *WIRES.get(service, [])]:
         assert (folder / name).is_file(), f"services/{service}/{name}"
     headings = re.findall(r"^## (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
     assert [h for h in headings if h in ("Consumes", "Publishes", "Settings")] == ["Consumes", "Publishes", "Settings"]

@@ -152,9 +152,7 @@ def test_urgent_work_goes_first_but_routine_work_that_waited_goes_before_fresh_u
     add_study(book, "1.5", priority=5)
     add_study(book, "1.0", priority=0)
     with book.write() as session:
-        old = Study(
-            study_instance_uid="1.9", state="waiting", priority=5, waiting_since=utc_now() - 5 * AGEING - AGEING
-        )
+        old = Study(study_instance_uid="1.9", state="waiting", priority=5, waiting_since=utc_now() - 6 * AGEING)
         enter(session, old)
     while run_next(book, stage_of(note)):
         pass

@@ -6,12 +6,24 @@ from shared.cli.check import check_page, sections
 
 MODELS = '[triton]\nmodel_repository = "{}"\n'
 
+TWO = """[[destinations]]
+name = "A"
+kind = "mllp"
+host = "h"
+port = 1
+
+[[destinations]]
+name = "B"
+kind = "mllp"
+host = "h"
+port = 99999
+"""
+
 CASES = [
     ("[collekt]\nport = 1\n", ":1: collekt: there is no such table; did you mean [collect]?"),
     ('[isocenter]\n\nlog_level = "LOUD"\n', ":3: isocenter.log_level: Input should be"),
     ("[isocenter]\ndata_dirr = 'x'\n", ":2: isocenter.data_dirr: there is no such setting"),
-    ('[[destinations]]\nname = "A"\nkind = "mllp"\nhost = "h"\nport = 1\n\n'
-     '[[destinations]]\nname = "B"\nkind = "mllp"\nhost = "h"\nport = 99999\n', ":11: destinations.1.port: "),
+    (TWO, ":11: destinations.1.port: "),
     ('[[destinations]]\nname = "A"\nkind = "dicom"\nhost = "h"\nport = 1\n', "needs ae_title"),
     ("collect = 5\n", ":1: collect: is a table"),
     ("[isocenter\n", "not TOML"),

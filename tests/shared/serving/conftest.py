@@ -1,0 +1,115 @@
+"""Tiny ONNX networks, written byte by byte, and one real Triton that serves them to the tests of shared/serving."""
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from shared.serving.triton_environment import EnvironmentMissing, find_environment
+from shared.serving.triton_server import TritonServer
+
+# onnx.proto3: field numbers and the two element types that the tests use
+FLOAT, DOUBLE = 1, 11
+Shape = Sequence[int | str]
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def number(field: int, value: int) -> bytes:
+    return varint(field << 3) + varint(value)
+
+
+def block(field: int, value: bytes | str) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return varint(field << 3 | 2) + varint(len(data)) + data
+
+
+def tensor_info(name: str, element: int, shape: Shape) -> bytes:
+    dims = b"".join(block(1, number(1, d) if isinstance(d, int) else block(2, d)) for d in shape)
+    return block(1, name) + block(2, block(1, number(1, element) + block(2, dims)))
+
+
+def node(op: str, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    names = b"".join(block(1, name) for name in inputs) + b"".join(block(2, name) for name in outputs)
+    return names + block(4, op)
+
+
+def constant(name: str, shape: Sequence[int], values: Sequence[float]) -> bytes:
+    dims = b"".join(number(1, d) for d in shape)
+    return dims + number(2, FLOAT) + block(8, name) + block(9, struct.pack(f"<{len(values)}f", *values))
+
+
+def network(
+    nodes: Sequence[bytes], inputs: Sequence[bytes], outputs: Sequence[bytes], constants: Sequence[bytes] = ()
+) -> bytes:
+    """A ModelProto of opset 13."""
+    graph = b"".join(block(1, item) for item in nodes) + block(2, "g")
+    graph += b"".join(block(5, item) for item in constants)
+    graph += b"".join(block(11, item) for item in inputs) + b"".join(block(12, item) for item in outputs)
+    return number(1, 7) + block(7, graph) + block(8, number(2, 13))
+
+
+def package(folder: Path, config: str, model: bytes) -> None:
+    """One package folder: config.pbtxt and 1/model.onnx."""
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.onnx").write_bytes(model)
+    (folder / "config.pbtxt").write_text(f'name: "{folder.name}"\nbackend: "onnxruntime"\n{config}')
+
+
+def tensor(name: str, dims: Sequence[int], data_type: str = "TYPE_FP32") -> str:
+    return f'{{ name: "{name}" data_type: {data_type} dims: [ {", ".join(map(str, dims))} ] }}'
+
+
+def mean_network() -> bytes:
+    """image [N,1,H,W] → score [N,1,1,1] (its mean) and copy [N,1,H,W] (itself)."""
+    return network(
+        [node("GlobalAveragePool", ["image"], ["score"]), node("Identity", ["image"], ["copy"])],
+        [tensor_info("image", FLOAT, ["n", 1, "h", "w"])],
+        [tensor_info("score", FLOAT, ["n", 1, 1, 1]), tensor_info("copy", FLOAT, ["n", 1, "h", "w"])],
+    )
+
+
+def weigh_network() -> bytes:
+    """row [N,k] × weights [4,1] → sum [N,1]; config.pbtxt lets any k pass, the network only 4."""
+    return network(
+        [node("MatMul", ["row", "weights"], ["sum"])],
+        [tensor_info("row", FLOAT, ["n", "k"])],
+        [tensor_info("sum", FLOAT, ["n", 1])],
+        [constant("weights", [4, 1], [1.0, 2.0, 3.0, 4.0])],
+    )
+
+
+def slow_network(products: int) -> bytes:
+    """square [m,m] multiplied by itself again and again: seconds of work for m in the hundreds, and no batch."""
+    names = ["square", *[f"p{i}" for i in range(products - 1)], "power"]
+    nodes = [node("MatMul", [before, "square"], [after]) for before, after in zip(names, names[1:], strict=False)]
+    return network(nodes, [tensor_info("square", FLOAT, ["m", "m"])], [tensor_info("power", FLOAT, ["m", "m"])])
+
+
+def write_packages(repository: Path) -> None:
+    """mean (batches of 8), weigh, slow (no batch) and broken (not a network)."""
+    image, score, copy = tensor("image", [1, -1, -1]), tensor("score", [1, 1, 1]), tensor("copy", [1, -1, -1])
+    batches = "dynamic_batching { max_queue_delay_microseconds: 20000 }\n"
+    mean = f"max_batch_size: 8\ninput [{image}]\noutput [{score}, {copy}]\n{batches}"
+    weigh = f"max_batch_size: 8\ninput [{tensor('row', [-1])}]\noutput [{tensor('sum', [1])}]\n{batches}"
+    slow = f"max_batch_size: 0\ninput [{tensor('square', [-1, -1])}]\noutput [{tensor('power', [-1, -1])}]\n"
+    package(repository / "mean", mean, mean_network())
+    package(repository / "weigh", weigh, weigh_network())
+    package(repository / "slow", slow, slow_network(400))
+    package(repository / "broken", mean, b"this is no network")
+    (repository / "README.md").write_text("A loose file, which Triton ignores.")
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model_repository")
+    write_packages(folder)
+    return folder
