@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,10 +99,8 @@ class Hospital:
         try:
             self.system.start(self._say)
             self.progress.models = self.system.models_description
-            studies = self._studies()
-            self.progress.files = sum(len(s.files) for s in studies)
             self._wait_for_doors()
-            for study in studies:
+            for study in self._studies():
                 self._push(study)
             self.progress.phase, self.progress.pushed = "pushed; waiting for results", True
         except (EnvironmentMissing, TritonNotStarted) as error:
@@ -113,12 +112,13 @@ class Hospital:
     def _say(self, text: str) -> None:
         self.progress.phase = text
 
-    def _studies(self) -> list[DemoStudy]:
+    def _studies(self) -> Iterable[DemoStudy]:
         if self.data is None:
             self._say("making studies up")
             return made_up_studies(self.core.data_dir.parent / "made-up")
         self._say("looking for DICOM files")
         studies, found = studies_below(self.data)
+        self.progress.files = sum(len(study.files) for study in studies)
         self.progress.skipped, self.progress.refused = found.skipped, list(found.refused)
         return studies
 
@@ -134,6 +134,7 @@ class Hospital:
         if self._stop.is_set():
             return
         self._say(f"pushing {study.title}")
+        self.progress.files = max(self.progress.files, self.progress.sent + len(study.files))
         if study.order:
             send_order("127.0.0.1", self.admit_port, study.order)
         refused = push(study.files, "127.0.0.1", self.collect_port, "ISOCENTER", sent=self._sent)

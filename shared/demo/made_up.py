@@ -1,7 +1,7 @@
 """What the demonstration pushes: made-up but realistic studies, or what lies below a person's folder."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from shared.demo.modality import Found, Sendable, find_studies
 from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.chest_dx import chest_radiograph
-from shared.phantoms.dicom import dx_image, mr_series
+from shared.phantoms.dicom import BRAIN_PATIENT, CHEST_PATIENT, Patient, Visit, dx_image, mr_series
 from shared.phantoms.motion import corrupt
 from shared.phantoms.orders import order_message
 
@@ -29,26 +29,30 @@ class DemoStudy:
     order: str = ""
 
 
-def made_up_studies(folder: Path) -> list[DemoStudy]:
-    """A clean brain MR and the same head moved; a chest radiograph with planted opacities and one without.
+def made_up_studies(folder: Path) -> Iterator[DemoStudy]:
+    """A chest radiograph with planted opacities and one without; a clean brain MR and the same head moved.
 
-    Writes the files below `folder`. UIDs and accession numbers are new each time, so that a real PACS can be shown
-    the demonstration twice.
+    Writes the files below `folder`, one study at a time. UIDs and accession numbers are new each time, so that a real
+    PACS can be shown the demonstration twice.
     """
     salt = secrets.token_hex(6)
-    head = brain_volume(BRAIN_SEED)
-    moved = np.stack([corrupt(plane, "severe", np.random.default_rng([BRAIN_SEED, n])) for n, plane in enumerate(head)])
-    with_opacities, without = chest_radiograph(CHEST_SEED, 2), chest_radiograph(CLEAR_CHEST_SEED, 0)
     number = int(salt[:6], 16) % 1_000_000
-    studies = {
-        "brain MR, still": mr_series(head, accession_number=f"MR{number:06d}A", salt=salt, seed=1),
-        "brain MR, head moved": mr_series(moved, accession_number=f"MR{number:06d}B", salt=salt, seed=2),
-        "chest radiograph with opacities": [
-            dx_image(with_opacities.pixels, accession_number=f"DX{number:06d}A", salt=salt, seed=3)
-        ],
-        "chest radiograph, clear": [dx_image(without.pixels, accession_number=f"DX{number:06d}B", salt=salt, seed=4)],
-    }
-    return [_written(title, datasets, folder / str(n)) for n, (title, datasets) in enumerate(studies.items())]
+    now = datetime.now()
+
+    def visit(patient: Patient, accession_number: str) -> Visit:
+        return Visit(patient, accession_number, now, salt)
+
+    for letter, title, seed, opacities in (("A", "with opacities", CHEST_SEED, 2), ("B", "clear", CLEAR_CHEST_SEED, 0)):
+        chest = chest_radiograph(seed, opacities)
+        image = dx_image(chest.pixels, visit(CHEST_PATIENT, f"DX{number:06d}{letter}"), spacing_mm=chest.spacing_mm)
+        yield _written(f"chest radiograph, {title}", [image], folder / f"chest-{letter}")
+    head = brain_volume(BRAIN_SEED)
+    still = mr_series(head, visit(BRAIN_PATIENT, f"MR{number:06d}A"))
+    yield _written("brain MR, still", still, folder / "brain-A")
+    moved = corrupt(head, "severe", np.random.default_rng(BRAIN_SEED))
+    yield _written(
+        "brain MR, head moved", mr_series(moved, visit(BRAIN_PATIENT, f"MR{number:06d}B")), folder / "brain-B"
+    )
 
 
 def studies_below(folder: Path) -> tuple[list[DemoStudy], Found]:
@@ -69,12 +73,12 @@ def _written(title: str, datasets: Sequence[Dataset], folder: Path) -> DemoStudy
         ds.save_as(path, enforce_file_format=True)
         syntax = str(ds.file_meta.TransferSyntaxUID)
         files.append(Sendable(path, ds.StudyInstanceUID, ds.SOPClassUID, ds.SOPInstanceUID, syntax))
-    return DemoStudy(title, files, order_message(datasets[0], at=datetime.now()))
+    return DemoStudy(title, files, order_message(datasets[0]))
 
 
 def _order_of(path: Path) -> str:
     try:
         ds = pydicom.dcmread(path, stop_before_pixels=True)
-        return order_message(ds, at=datetime.now()) if ds.get("AccessionNumber") else ""
+        return order_message(ds, ordered=datetime.now()) if ds.get("AccessionNumber") else ""
     except Exception:  # a header too broken to write an order from: the study comes without one
         return ""
