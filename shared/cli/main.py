@@ -84,7 +84,8 @@ def demo(
 def up(config: ConfigOption = None) -> None:
     """Run the system against the PACS and RIS that the configuration names, until Ctrl-C or SIGTERM."""
     from shared.logs import start_logging
-    from shared.serving import EnvironmentMissing, TritonNotStarted
+    from shared.serving.triton_environment import EnvironmentMissing
+    from shared.serving.triton_server import TritonNotStarted
     from shared.supervisor import System
 
     page, path = open_config(config)

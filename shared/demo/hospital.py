@@ -13,11 +13,12 @@ from shared.demo.made_up import DemoStudy, made_up_studies, studies_below
 from shared.demo.modality import Refusal, push
 from shared.demo.stand_in_pacs import StandInPacs
 from shared.demo.stand_in_ris import StandInRis, send_order
-from shared.serving import EnvironmentMissing, TritonNotStarted
-from shared.serving.triton_server import choose_ports
+from shared.serving.triton_environment import EnvironmentMissing
+from shared.serving.triton_server import TritonNotStarted, choose_ports
 from shared.settings import Config, Core, load_config
 from shared.store import Book, open_book
-from shared.store.views import StudyView, studies_view
+from shared.store.view_models import StudyView
+from shared.store.views import studies_view
 from shared.study import SETTLED
 from shared.supervisor import System
 

@@ -49,10 +49,9 @@ def made_up_studies(folder: Path) -> Iterator[DemoStudy]:
     head = brain_volume(BRAIN_SEED)
     still = mr_series(head, visit(BRAIN_PATIENT, f"MR{number:06d}A"))
     yield _written("brain MR, still", still, folder / "brain-A")
-    moved = corrupt(head, "severe", np.random.default_rng(BRAIN_SEED))
-    yield _written(
-        "brain MR, head moved", mr_series(moved, visit(BRAIN_PATIENT, f"MR{number:06d}B")), folder / "brain-B"
-    )
+    corrupted = corrupt(head, "strong", np.random.default_rng(BRAIN_SEED))
+    moved = mr_series(corrupted, visit(BRAIN_PATIENT, f"MR{number:06d}B"))
+    yield _written("brain MR, head moved", moved, folder / "brain-B")
 
 
 def studies_below(folder: Path) -> tuple[list[DemoStudy], Found]:

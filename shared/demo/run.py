@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shared.demo.hospital import Hospital
 from shared.demo.screen import Screen
-from shared.store.views import StudyView
+from shared.store.view_models import StudyView
 from shared.study import StudyState
 
 AS_INTENDED = frozenset({StudyState.DELIVERED, StudyState.HELD, StudyState.REFUSED})

@@ -1,7 +1,7 @@
 """What a person sees of the demonstration: where every study is, live, and at the end what came out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -10,18 +10,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from shared.store.views import StudyView
+from shared.store.view_models import StudyView
 
 if TYPE_CHECKING:
     from shared.demo.hospital import Progress
 
-PATH = ("collect", "decide", "gate", "infer", "report", "send")
-_STAGE = {"collecting": 0, "waiting": 1, "gating": 2, "running": 3}
-_RUN_STAGE = {"waiting": 2, "ready": 3, "read": 4, "holding": 4, "sending": 5}
 _COLOUR = {
     "delivered": "green", "held": "yellow", "refused": "bright_black", "dead": "red", "cancelled": "red",
     "pass": "green", "warn": "yellow", "hold": "red",
 }  # fmt: skip
+_STEP = {"done": "green", "now": "bold reverse", "retrying": "bold yellow", "held": "yellow", "dead": "red"}
 MOST_ROWS = 24
 
 
@@ -123,18 +121,10 @@ def _because(view: StudyView) -> str:
     return f" ({view.reason})" if view.reason else ""
 
 
-def _stage(view: StudyView) -> int:
-    if view.state != "running":
-        return _STAGE.get(view.state, len(PATH))
-    return min((_RUN_STAGE.get(run.state, len(PATH)) for run in view.runs), default=3)
-
-
 def _path(view: StudyView) -> Text:
-    at = _stage(view)
     text = Text()
-    for number, stage in enumerate(PATH):
-        style = "green" if number < at else "bold reverse" if number == at else "dim"
-        text.append(stage, style=style).append(" " if number < len(PATH) - 1 else "")
+    for step in view.path:
+        text.append(step.stage, style=_STEP.get(step.status, "dim")).append(" ")
     return text
 
 
@@ -152,15 +142,7 @@ def _gates(view: StudyView) -> Text:
 
 
 def _findings(view: StudyView) -> str:
-    return "\n".join(_words(finding) for run in view.runs for finding in run.findings) or view.reason
-
-
-def _words(finding: dict[str, Any]) -> str:
-    meaning = finding["code"]["meaning"]
-    if finding["kind"] == "classification":
-        return f"{meaning}: {'present' if finding['present'] else 'absent'} ({finding['probability']:.0%})"
-    unit = "" if finding["unit"] == "1" else f" {finding['unit']}"
-    return f"{meaning}: {finding['value']:.3f}{unit}"
+    return "\n".join(words for run in view.runs for words in run.findings_in_words) or view.reason
 
 
 def _deliveries(view: StudyView) -> str:
@@ -170,6 +152,5 @@ def _deliveries(view: StudyView) -> str:
 def _outcome(view: StudyView) -> str:
     if view.state in ("refused", "dead", "held"):
         return view.reason
-    gates = "; ".join(f"{g.name} {g.verdict}" for g in view.gates if g.verdict != "pass" or g.score not in (None, 1.0))
-    findings = "; ".join(_words(f) for run in view.runs for f in run.findings)
-    return "; ".join(part for part in (findings or gates,) if part)
+    findings = "; ".join(words for run in view.runs for words in run.findings_in_words)
+    return findings or "; ".join(f"{gate.name} {gate.verdict}" for gate in view.gates)

@@ -5,7 +5,6 @@ from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.sop_class import Verification
 
 from shared.uids import is_valid_uid
 
@@ -22,8 +21,10 @@ class StandInPacs:
         folder.mkdir(parents=True, exist_ok=True)
         entity = AE(ae_title=self.ae_title)
         entity.supported_contexts = AllStoragePresentationContexts
-        entity.add_supported_context(Verification)
-        self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)])
+        entity.add_supported_context("1.2.840.10008.1.1")  # Verification
+        self._server: Any = entity.start_server(
+            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+        )
         self.port: int = self._server.server_address[1]
 
     def _store(self, event: Any) -> int:
