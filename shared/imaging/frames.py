@@ -149,5 +149,3 @@ def _in_plane_of(frame: Frame, orientation: Sextuple) -> bool:
     if frame.orientation is None or frame.position is None:
         return False
     return bool(np.allclose(frame.orientation, orientation, atol=SAME_DIRECTION))
-
-

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom.datadict import DicomDictionary, tag_for_keyword
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
@@ -89,7 +90,7 @@ def _pixel_data(path: Path, file: BinaryIO, ds: Dataset) -> PixelData | None:
     image = Dataset()
     image._dict.update({tag: ds._dict[tag] for tag in ds._dict if tag in _IMAGE_TAGS})
     image.file_meta = ds.file_meta
-    image.set_original_encoding(*ds.original_encoding, ds._character_set)
+    image.set_original_encoding(*ds.original_encoding)
     return PixelData(path, syntax, offset, image)
 
 

@@ -1,0 +1,177 @@
+"""Frames → rows → batches → model → raw outputs, the same for gate packages and readers.
+
+Pixels are decoded and prepared by a few threads while the model works on the rows before, and never more than a few
+batches are in memory, however long the series.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared import metrics
+from shared.findings import SourceImage
+from shared.imaging.frames import Frame
+from shared.imaging.image import Box, ModelImage
+from shared.imaging.steps import Applied, StepError, compile_steps
+from shared.package import Package
+from shared.serving.models import Models
+
+MOST_ROWS = 16
+"""Rows that are sent at once."""
+MOST_BYTES = 64 << 20
+"""Bytes of input that are sent at once, unless one row is larger."""
+_THREADS = 2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Unreadable(Exception):
+    """The package can never read this input, or its model answers nonsense; the text is the reason in words."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model says of one row.
+
+    `box` is where the model's whole input lies on the source image: left, top, right, bottom in source pixels, beyond
+    the image where it was padded. `blank` is whether the source had no contrast at all, so that no answer means much.
+    """
+
+    source: SourceImage
+    source_shape: tuple[int, int]  # rows, columns
+    box: Box
+    blank: bool
+    outputs: Mapping[str, NDArray[np.float32]]  # by tensor, without the row's dimension
+
+
+@dataclass(frozen=True)
+class _Row:
+    frame: Frame
+    image: ModelImage
+    blank: bool
+
+
+def read_images(package: Package, frames: Sequence[Frame], models: Models, timeout_s: float) -> Iterator[Reading]:
+    """One reading per frame, in the order of `frames`.
+
+    Raises:
+        Unreadable: the package groups by more than an image, its steps are unknown, the prepared input does not fit
+            its tensor, or an output is missing, of a wrong shape or not finite.
+        UndecodablePixels: a frame's pixels can't be had.
+        ModelUnavailable: the model does not answer now.
+        ModelRefused: the model can't take this input.
+    """
+    if package.manifest.grouping.by != "image":
+        raise Unreadable(
+            f"{package.name} reads a whole {package.manifest.grouping.by}; only single images are read yet"
+        )
+    try:
+        prepare = compile_steps(package.manifest.preprocess)
+    except StepError as error:
+        raise Unreadable(f"{package.name}: {error}") from None
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
+        rows = _in_order(pool, lambda frame: _row(package, frame, prepare), frames, _ahead(frames))
+        for batch in _batches(rows):
+            yield from _read(package, batch, models, timeout_s)
+
+
+def _ahead(frames: Sequence[Frame]) -> int:
+    """How many rows may be prepared before they are read: as many as two requests hold, if they are not shrunk."""
+    largest = max((4 * frame.rows * frame.columns for frame in frames), default=1)
+    return max(_THREADS, min(2 * MOST_ROWS, 2 * MOST_BYTES // largest))
+
+
+def _row(package: Package, frame: Frame, prepare: Applied) -> _Row:
+    image = ModelImage.of(frame)
+    blank = bool(image.pixels.min() == image.pixels.max())
+    prepared = prepare(image)
+    if not np.isfinite(prepared.pixels).all():
+        raise Unreadable("the pixels are not finite numbers after preprocessing")
+    wanted = package.manifest.tensors.input.shape
+    given = (1, *prepared.shape)
+    if len(wanted) != 3 or any(want not in (-1, have) for want, have in zip(wanted, given, strict=True)):
+        raise Unreadable(f"the prepared image has shape {list(given)}, {package.name} takes {wanted}")
+    return _Row(frame, prepared, blank)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """The results in order, at most `ahead` of them waiting; what is not begun is dropped when the reader stops."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Rows of one shape together, up to the bounds."""
+    batch: list[_Row] = []
+    for row in rows:
+        full = len(batch) >= MOST_ROWS or (len(batch) + 1) * row.image.pixels.nbytes > MOST_BYTES
+        if batch and (full or batch[0].image.shape != row.image.shape):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _read(package: Package, batch: list[_Row], models: Models, timeout_s: float) -> list[Reading]:
+    inputs = {package.manifest.tensors.input.name: np.stack([row.image.pixels[np.newaxis] for row in batch])}
+    tensors = _tensors(package)
+    started = time.monotonic()
+    answer = models.infer(package.name, inputs, outputs=tensors, timeout_s=timeout_s)
+    metrics.MODEL_SECONDS.labels(package.name).observe(time.monotonic() - started)
+    outputs = {tensor: _checked(package, tensor, answer, len(batch)) for tensor in tensors}
+    return [
+        Reading(
+            row.frame.source, row.image.source_shape, row.image.source_box(), row.blank,
+            {tensor: values[n] for tensor, values in outputs.items()},
+        )
+        for n, row in enumerate(batch)
+    ]  # fmt: skip
+
+
+def _tensors(package: Package) -> list[str]:
+    names = [output.tensor for output in package.manifest.outputs]
+    if package.manifest.explanation.tensor:
+        names.append(package.manifest.explanation.tensor)
+    return list(dict.fromkeys(names))
+
+
+def _checked(package: Package, tensor: str, answer: Mapping[str, Any], rows: int) -> NDArray[np.float32]:
+    if tensor not in answer:
+        raise Unreadable(f"{package.name} gives no output {tensor!r}")
+    values = np.asarray(answer[tensor], np.float32)
+    if values.ndim == 0 or values.shape[0] != rows:
+        raise Unreadable(f"{package.name}: output {tensor!r} has shape {list(values.shape)} for {rows} row(s)")
+    if not np.isfinite(values).all():
+        raise Unreadable(f"{package.name}: output {tensor!r} holds values that are not finite numbers")
+    return values
+
+
+def scalar(package: Package, reading: Reading, tensor: str) -> float:
+    """The one number that `tensor` holds for a row.
+
+    Raises:
+        Unreadable: it holds another number of values.
+    """
+    values = reading.outputs[tensor]
+    if values.size != 1:
+        raise Unreadable(f"{package.name}: output {tensor!r} has shape {list(values.shape)} a row; one number was due")
+    return float(values.reshape(-1)[0])
