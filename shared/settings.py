@@ -19,7 +19,7 @@ CONFIG_VARIABLE = "ISOCENTER_CONFIG"
 class Section(BaseSettings):
     """A table of `isocenter.toml`; `name` is the table's."""
 
-    model_config = SettingsConfigDict(extra="forbid", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(extra="forbid", env_nested_delimiter="__", use_attribute_docstrings=True)
     name: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -106,7 +106,7 @@ class Triton(Section):
 class Destination(BaseModel):
     """[[destinations]]: where results go."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     kind: Literal["dicom", "mllp"]
@@ -138,7 +138,7 @@ class Destination(BaseModel):
 class GateThresholds(BaseModel):
     """[gates.<name>]: the hospital's own thresholds instead of the package's."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     warn_below: float | None = None
     hold_below: float | None = None

@@ -10,7 +10,7 @@ from shared.settings import Section
 class Rule(BaseModel):
     """[[decide.rules]]: what the hospital wants otherwise than the packages say; the first that fits counts."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     run: Literal["yes", "no"] = "yes"
     """"no": the package does not run on what fits; "yes" only sets the priority."""

@@ -1,0 +1,81 @@
+"""Writes docs/configuration.md from the docstrings of the settings."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from shared.cli.check import sections
+from shared.settings import Destination, GateThresholds
+
+ORDER = ("isocenter", "collect", "admit", "decide", "gate", "infer", "report", "send", "status", "triton")
+INTRODUCTION = """\
+# Configuration
+
+Written by `python -m shared.cli.reference` from the settings' own docstrings; a test holds the two together.
+
+One file, `isocenter.toml`: named by `--config`, else by `ISOCENTER_CONFIG`, else the one in the current folder. Every
+setting has a default; a file need only say what is different here. Every value can also be given by the environment, as
+`ISOCENTER_<TABLE>_<SETTING>` (`ISOCENTER_COLLECT_PORT=11112`), which wins over the file: the way for secrets. `isocenter check`
+says what is wrong, on which line, and what to write instead.
+
+```toml
+[collect]
+ae_title = "ISOCENTER"
+port = 11112
+
+[[destinations]]
+name = "PACS"
+kind = "dicom"
+host = "pacs.hospital.example"
+port = 104
+ae_title = "MAINPACS"
+
+[[destinations]]
+name = "RIS"
+kind = "mllp"
+host = "ris.hospital.example"
+port = 2575
+receiving_application = "RIS"
+receiving_facility = "HOSPITAL"
+
+[gates.motion_ssim]
+warn_below = 0.85
+```
+"""
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    known = sections()
+    parts = [INTRODUCTION]
+    parts += [_table(f"[{name}]", known[name]) for name in ORDER]
+    parts.append(_table("[[destinations]]", Destination))
+    parts.append(_table("[gates.NAME]", GateThresholds))
+    return "\n".join(parts)
+
+
+def _table(title: str, model: type[BaseModel]) -> str:
+    doc = (inspect.getdoc(model) or "").splitlines()[0]
+    lines = [f"## `{title}`", "", doc, "", "| setting | default | meaning |", "| --- | --- | --- |"]
+    lines += [
+        f"| `{name}` | {_default(info)} | {' '.join((info.description or '').split())} |"
+        for name, info in model.model_fields.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _default(info: FieldInfo) -> str:
+    value: Any = info.get_default(call_default_factory=True) if not info.is_required() else PydanticUndefined
+    if value is PydanticUndefined:
+        return "required"
+    if value in ("", None, [], {}):
+        return "–"
+    return f"`{value.name if isinstance(value, Path) and value.is_absolute() else value}`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
