@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_VARIABLE = "ISOCENTER_CONFIG"
+SECRETS_VARIABLE = "ISOCENTER_SECRETS_DIR"
 
 
 class Section(BaseSettings):
@@ -25,7 +26,10 @@ class Section(BaseSettings):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in cls.__dict__:
-            cls.model_config["env_prefix"] = f"ISOCENTER_{cls.name.upper()}_"
+            cls.model_config["env_prefix"] = (
+                "ISOCENTER_" if cls.name == "isocenter" else f"ISOCENTER_{cls.name.upper()}_"
+            )
+            cls.model_config["secrets_dir"] = os.environ.get(SECRETS_VARIABLE)
 
     @classmethod
     def settings_customise_sources(
@@ -33,8 +37,8 @@ class Section(BaseSettings):
         env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
-        """The environment wins over the file."""
-        return env_settings, init_settings
+        """The environment wins over secret files, and these over the page."""
+        return env_settings, file_secret_settings, init_settings
 
 
 class Core(Section):

@@ -31,7 +31,7 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
     path = tmp_path / "isocenter.toml"
     path.write_text(PAGE)
     monkeypatch.setenv("ISOCENTER_CONFIG", str(path))
-    monkeypatch.setenv("ISOCENTER_ISOCENTER_LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("ISOCENTER_LOG_LEVEL", "ERROR")
     monkeypatch.setenv("ISOCENTER_TRITON_URL", "triton:8001")
     config = load_config()
     assert config.section(Core).log_level == "ERROR"
