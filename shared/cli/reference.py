@@ -20,8 +20,9 @@ Written by `python -m shared.cli.reference` from the settings' own docstrings; a
 One file, `isocenter.toml`: named by `--config`, else by `ISOCENTER_CONFIG`, else the one in the current folder. Every
 setting has a default; a file need only say what is different here. Every value can also be given by the environment, as
 `ISOCENTER_<TABLE>_<SETTING>` (`ISOCENTER_COLLECT_PORT=11112`; those of `[isocenter]` without the table:
-`ISOCENTER_DATABASE_URL`), which wins over the file. Secrets come that way, or as files of those names, in lower case, in the
-folder that `ISOCENTER_SECRETS_DIR` names. `isocenter check` says what is wrong, on which line, and what to write instead.
+`ISOCENTER_DATABASE_URL`), which wins over the file. Secrets come that way, or as files of those names, in lower case,
+in the folder that `ISOCENTER_SECRETS_DIR` names. `isocenter check` says what is wrong, on which line, and what to
+write instead.
 
 ```toml
 [collect]
