@@ -36,7 +36,7 @@ check: $(READY) ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
 
 test: setup ## all tests that this machine can run, in parallel; those that it can't say why
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -rs $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup -rs $(ARGS)
 
 system: setup ## only the tests that start the whole system
 	@$(BIN)/python -m pytest -rs -m 'system or hospital' $(ARGS)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shared.demo.made_up import DemoStudy, made_up_studies, studies_below
 from shared.demo.modality import Refusal, push
@@ -74,6 +75,7 @@ class Progress:
     skipped: int = 0
     refused: list[Refusal] = field(default_factory=list)
     expected: set[str] = field(default_factory=set)
+    made_up: dict[str, dict[str, Any]] = field(default_factory=dict)  # by study_instance_uid
     pushed: bool = False
     page: str = ""
     models: str = ""
@@ -140,8 +142,11 @@ class Hospital:
             send_order("127.0.0.1", self.admit_port, study.order)
         refused = push(study.files, "127.0.0.1", self.collect_port, "ISOCENTER", sent=self._sent)
         self.progress.refused += refused
+        uid = study.files[0].study_instance_uid
+        if study.truth:
+            self.progress.made_up[uid] = study.truth
         if len(refused) < len(study.files):
-            self.progress.expected.add(study.files[0].study_instance_uid)
+            self.progress.expected.add(uid)
 
     def _sent(self) -> None:
         self.progress.sent += 1

@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -27,6 +28,7 @@ class DemoStudy:
     title: str
     files: Sequence[Sendable]
     order: str = ""
+    truth: dict[str, Any] = field(default_factory=dict)  # what was made up, for who wants to compare
 
 
 def made_up_studies(folder: Path) -> Iterator[DemoStudy]:
@@ -45,13 +47,14 @@ def made_up_studies(folder: Path) -> Iterator[DemoStudy]:
     for letter, title, seed, opacities in (("A", "with opacities", CHEST_SEED, 2), ("B", "clear", CLEAR_CHEST_SEED, 0)):
         chest = chest_radiograph(seed, opacities)
         image = dx_image(chest.pixels, visit(CHEST_PATIENT, f"DX{number:06d}{letter}"), spacing_mm=chest.spacing_mm)
-        yield _written(f"chest radiograph, {title}", [image], folder / f"chest-{letter}")
+        planted = {"opacities": [asdict(opacity) for opacity in chest.opacities]}
+        yield _written(f"chest radiograph, {title}", [image], folder / f"chest-{letter}", planted)
     head = brain_volume(BRAIN_SEED)
     still = mr_series(head, visit(BRAIN_PATIENT, f"MR{number:06d}A"))
-    yield _written("brain MR, still", still, folder / "brain-A")
+    yield _written("brain MR, still", still, folder / "brain-A", {"motion": "none"})
     corrupted = corrupt(head, "strong", np.random.default_rng(BRAIN_SEED))
     moved = mr_series(corrupted, visit(BRAIN_PATIENT, f"MR{number:06d}B"))
-    yield _written("brain MR, head moved", moved, folder / "brain-B")
+    yield _written("brain MR, head moved", moved, folder / "brain-B", {"motion": "strong"})
 
 
 def studies_below(folder: Path) -> tuple[list[DemoStudy], Found]:
@@ -64,7 +67,7 @@ def studies_below(folder: Path) -> tuple[list[DemoStudy], Found]:
     return studies, found
 
 
-def _written(title: str, datasets: Sequence[Dataset], folder: Path) -> DemoStudy:
+def _written(title: str, datasets: Sequence[Dataset], folder: Path, truth: dict[str, Any]) -> DemoStudy:
     folder.mkdir(parents=True)
     files: list[Sendable] = []
     for number, ds in enumerate(datasets):
@@ -72,7 +75,7 @@ def _written(title: str, datasets: Sequence[Dataset], folder: Path) -> DemoStudy
         ds.save_as(path, enforce_file_format=True)
         syntax = str(ds.file_meta.TransferSyntaxUID)
         files.append(Sendable(path, ds.StudyInstanceUID, ds.SOPClassUID, ds.SOPInstanceUID, syntax))
-    return DemoStudy(title, files, order_message(datasets[0]))
+    return DemoStudy(title, files, order_message(datasets[0]), {"title": title, **truth})
 
 
 def _order_of(path: Path) -> str:

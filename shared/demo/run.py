@@ -93,6 +93,7 @@ def _page(hospital: Hospital, views: list[StudyView]) -> dict[str, object]:
         "studies": [v.model_dump(mode="json") for v in views],
         "refused_instances": [r.__dict__ for r in hospital.progress.refused],
         "skipped_files": hospital.progress.skipped,
+        "made_up": hospital.progress.made_up,
     }
 
 

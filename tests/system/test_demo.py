@@ -29,7 +29,7 @@ def shown(tmp_path_factory, triton_environment):
     out = tmp_path_factory.mktemp("demo") / "out"
     result = run_demo("--once", "--out", out)
     assert result.returncode == 0, result.stdout + result.stderr
-    return out, load(out)["studies"], result
+    return out, load(out)["studies"], load(out)["made_up"]
 
 
 def by_letter(studies, prefix):
@@ -52,16 +52,28 @@ def test_the_still_head_passes_and_the_moved_one_does_not(shown):
 
 
 def test_the_opacity_is_found_where_it_was_planted_and_none_where_none_was(shown):
-    _, studies, _ = shown
+    _, studies, made_up = shown
     with_opacities, clear = by_letter(studies, "DX")
     (found,) = with_opacities["runs"][0]["findings"]
     (nothing,) = clear["runs"][0]["findings"]
     assert (found["present"], nothing["present"]) == (True, False)
     assert nothing["regions"] == []
-    assert found["regions"], "a region is outlined"
+    planted = made_up[with_opacities["study_instance_uid"]]["opacities"]
+    boxes = [box_of(region["points"]) for region in found["regions"]]
+    assert boxes, "a region is outlined"
+    hits = [
+        any(left <= o["column"] <= right and top <= o["row"] <= bottom for o in planted)
+        for left, top, right, bottom in boxes
+    ]
+    assert any(hits), (planted, boxes)
     logits = np.array(found["patch_map"]["logits"])
     assert logits.shape[0] > 4
     assert abs(1 / (1 + np.exp(-logits.mean())) - found["probability"]) < 1e-3, "the patch map is the explanation"
+
+
+def box_of(points):
+    columns, rows = zip(*points, strict=True)
+    return min(columns), min(rows), max(columns), max(rows)
 
 
 def test_sr_sc_and_oru_have_arrived(shown):

@@ -1,0 +1,159 @@
+"""Isocenter in a real hospital: Orthanc sends and receives, OHIF shows, independent HL7 peers accept. Imports nothing
+of ours; the hospital is the bench's, in a network namespace of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.hospital, pytest.mark.triton, pytest.mark.xdist_group("hospital"), pytest.mark.timeout(900),
+]  # fmt: skip
+ISOCENTER = Path(sys.executable).with_name("isocenter")
+ROOT = Path(__file__).parents[2]
+
+PAGE = """
+[isocenter]
+data_dir = "{data}"
+
+[collect]
+port = 11112
+quiet_seconds = 3
+
+[admit]
+port = 11113
+
+[status]
+port = 11180
+
+[triton]
+model_repository = "{root}/model_repository"
+environment = "{root}/.venv-triton"
+
+[[destinations]]
+name = "TESTPACS"
+kind = "dicom"
+host = "127.0.0.1"
+port = 14242
+ae_title = "TESTPACS"
+
+[[destinations]]
+name = "RIS"
+kind = "mllp"
+host = "127.0.0.1"
+port = 11114
+"""
+
+CHEST = """
+import sys
+from shared.phantoms.chest_dx import chest_radiograph
+from shared.phantoms.dicom import CHEST_PATIENT, Visit, dx_image
+chest = chest_radiograph(1, 2)
+ds = dx_image(chest.pixels, Visit(CHEST_PATIENT, "DXHOSPITAL"), spacing_mm=chest.spacing_mm)
+ds.save_as(sys.argv[1], enforce_file_format=True)
+print(ds.StudyInstanceUID)
+"""
+
+
+class Hospital:
+    """The bench's hospital and an Isocenter inside it."""
+
+    def __init__(self, script, folder):
+        self.script, self.folder = script, folder
+        self.page = folder / "isocenter.toml"
+
+    def call(self, *arguments, check=True, timeout=300):
+        command = [self.script, *map(str, arguments)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        if check and result.returncode:
+            raise AssertionError(f"hospital {arguments[0]}: {result.stdout}\n{result.stderr}")
+        return result.stdout
+
+    def start_inside(self, *command, log):
+        output = (self.folder / log).open("wb")
+        return subprocess.Popen(
+            [self.script, "exec", *map(str, command)], stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
+
+    def studies(self):
+        command = [ISOCENTER, "studies", "--json", "--config", self.page]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return json.loads(result.stdout)["studies"] if result.returncode == 0 else []
+
+    def settled(self, uid, seconds=180):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            study = next((s for s in self.studies() if s["study_instance_uid"] == uid), None)
+            if study and study["state"] in ("delivered", "held", "refused", "dead"):
+                return study
+            time.sleep(1)
+        raise AssertionError(f"not settled: {self.studies()}\n{(self.folder / 'up.log').read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory, bench, triton_environment):
+    script = bench / "hospital" / "hospital"
+    home = Path(os.environ.get("HOSPITAL_HOME", "/tmp/hospital"))
+    if not (home / "venv").is_dir() or os.geteuid() != 0:
+        pytest.skip("the hospital is not set up, or this is not root: `hospital setup`")
+    folder = tmp_path_factory.mktemp("hospital")
+    it = Hospital(script, folder)
+    it.page.write_text(PAGE.format(data=folder / "data", root=ROOT))
+    it.call("start")
+    peer = it.start_inside(
+        home / "venv/bin/python", bench / "hospital/hl7/recv_hl7apy.py", 11114, folder / "ris.log", log="peer.log"
+    )
+    up = it.start_inside(ISOCENTER, "up", "--config", it.page, log="up.log")
+    try:
+        wait_for(it, 11112)
+        yield it
+    finally:
+        up.terminate()
+        up.wait(60)
+        peer.terminate()
+        peer.wait(10)
+        it.call("stop", check=False)
+
+
+def wait_for(hospital, port):
+    probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)"
+    for _ in range(120):
+        if subprocess.run([hospital.script, "exec", sys.executable, "-c", probe], capture_output=True).returncode == 0:
+            return
+        time.sleep(0.5)
+    raise AssertionError((hospital.folder / "up.log").read_text())
+
+
+def round_trip(hospital, source, uid, pulled):
+    """A modality sends to PACS and to Isocenter; everything that the PACS then holds of the study is valid."""
+    hospital.call("send", source)
+    hospital.call("send", source, "ISOCENTER", "127.0.0.1", "11112")
+    study = hospital.settled(uid)
+    hospital.call("pull", uid, pulled)
+    hospital.call("check", pulled)
+    assert all(d["state"] == "delivered" for d in study["deliveries"])
+    return study
+
+
+def test_a_real_series_goes_round(hospital, bench, tmp_path):
+    source = bench / "data/dicom/series/mr_brain_t1_philips_elition"
+    uid = "1.3.46.670589.11.45053.5.0.19272.2021090212181635000"
+    study = round_trip(hospital, source, uid, tmp_path / "pulled")
+    assert study["state"] == "delivered"
+    assert {g["name"]: g["verdict"] for g in study["gates"]}["motion_ssim"] == "pass"
+    hospital.call("see", uid, tmp_path / "shots", "motion", timeout=400)
+
+
+def test_a_radiograph_goes_round_and_ohif_draws_its_region_with_the_number(hospital, tmp_path):
+    source = tmp_path / "chest"
+    source.mkdir()
+    made = subprocess.run([sys.executable, "-c", CHEST, source / "dx.dcm"], capture_output=True, text=True, cwd=ROOT)
+    uid = made.stdout.strip()
+    study = round_trip(hospital, source, uid, tmp_path / "pulled")
+    assert study["state"] == "delivered"
+    assert study["runs"][0]["findings"][0]["present"]
+    hospital.call("see", uid, tmp_path / "shots", timeout=500)
