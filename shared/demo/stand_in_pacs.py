@@ -1,7 +1,7 @@
 """A stand-in PACS: it only receives, and writes each object down as it came. For who has no hospital at hand."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta

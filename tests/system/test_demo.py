@@ -76,6 +76,11 @@ def box_of(points):
     return min(columns), min(rows), max(columns), max(rows)
 
 
+def lies_in(opacity, box):
+    left, top, right, bottom = box
+    return left <= opacity["column"] <= right and top <= opacity["row"] <= bottom
+
+
 def test_sr_sc_and_oru_have_arrived(shown):
     out, studies, _ = shown
     objects = {p.stem: pydicom.dcmread(p) for p in (out / "pacs").glob("*.dcm")}
