@@ -1,7 +1,7 @@
 """A stand-in PACS: it only receives, and writes each object down as it came. For who has no hospital at hand."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
@@ -22,10 +22,9 @@ class StandInPacs:
         entity = AE(ae_title=self.ae_title)
         entity.supported_contexts = AllStoragePresentationContexts
         entity.add_supported_context("1.2.840.10008.1.1")  # Verification
-        self._server: Any = entity.start_server(
-            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
-        )
-        self.port: int = self._server.server_address[1]
+        server: Any = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        self._server = server
+        self.port: int = server.server_address[1]
 
     def _store(self, event: Any) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
