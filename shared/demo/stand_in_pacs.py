@@ -22,6 +22,7 @@ class StandInPacs:
         entity = AE(ae_title=self.ae_title)
         entity.supported_contexts = AllStoragePresentationContexts
         entity.add_supported_context("1.2.840.10008.1.1")  # Verification
+        handlers: Any = [(evt.EVT_C_STORE, self._store)]
         server: Any = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self._server = server
         self.port: int = server.server_address[1]
