@@ -1,0 +1,1 @@
+"""admit: RIS → the order is known."""

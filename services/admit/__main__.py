@@ -1,0 +1,5 @@
+"""`python -m services.admit`."""
+
+from services.admit.main import main
+
+main()
