@@ -50,3 +50,24 @@ def test_control_id_repeats_with_the_order_and_changes_with_it() -> None:
     assert control_id() == control_id()
     assert len({control_id(), control_id(priority="S"), control_id(ordered=datetime(2027, 1, 1))}) == 3
     assert len(control_id()) == 20
+
+
+def test_delimiters_in_a_header_cannot_break_the_message() -> None:
+    ds = _studies()[0]
+    ds.StudyDescription, ds.PatientID, ds.PatientName = "Head & neck | ~both\\ ^", "7|8", "Mueller|X^Anna&Eva"
+    text = order_message(ds)
+    message = parse_message(text, find_groups=False)
+    assert [line[:3] for line in text.split("\r")[:-1]] == ["MSH", "PID", "PV1", "ORC", "OBR"]
+    assert message.obr.obr_18.to_er7() == ds.AccessionNumber
+    assert message.pid.pid_3.pid_3_1.to_er7() == "7\\F\\8"
+    assert message.pid.pid_5.to_er7() == "Mueller\\F\\X^Anna\\T\\Eva"
+    assert message.obr.obr_4.to_er7() == "MR^Head \\T\\ neck \\F\\ \\R\\both\\E\\ \\S\\^99ISO"
+
+
+def test_a_bare_header_still_makes_an_order_once_a_time_is_given() -> None:
+    ds = Dataset()
+    ds.StudyInstanceUID = "1.2.3"
+    text = order_message(ds, ordered=datetime(2026, 1, 2, 3, 4, 5))
+    assert parse_message(text, find_groups=False).obr.obr_4.to_er7() == "OT^OT^99ISO"
+    with pytest.raises(ValueError, match="does not match format"):
+        order_message(ds)
