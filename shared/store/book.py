@@ -33,14 +33,17 @@ class Book:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
+        written: list[Outbox] = []  # the session itself keeps only weak references to what it has flushed
+
+        def note(session: Any, _context: Any) -> None:
+            written.extend(row for row in session.new if isinstance(row, Outbox))
+
         with Session(self._writing, expire_on_commit=False) as session:
+            event.listen(session, "after_flush", note)
             with session.begin():
                 yield session
-                session.flush()
-                rung = [row for row in session.identity_map.values() if isinstance(row, Outbox)]
-            ids = [row.id for row in rung if row.id is not None]
-        if ids and self.ring:
-            self.ring(ids)
+        if written and self.ring:
+            self.ring([row.id for row in written if row.id is not None])
 
     def reachable(self) -> bool:
         """Whether the database answers."""

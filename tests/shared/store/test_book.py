@@ -1,0 +1,67 @@
+"""The book: migrations give what the tables say, transactions ring after their commit, one writer waits for another."""
+
+import subprocess
+import sys
+import threading
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlmodel import SQLModel, func, select
+
+from shared.store import Outbox, Study
+from shared.store.moves import enter
+from shared.study import StudyState
+
+
+def test_migrations_give_what_the_tables_say(book):
+    with book.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_processes_that_start_at_once_may_all_migrate(database_url):
+    code = f"from shared.store import open_book; open_book({database_url!r}).migrate()"
+    processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) for _ in range(4)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0, 0]
+
+
+def test_bells_ring_after_the_commit_and_not_after_a_failure(book):
+    rung = []
+
+    def ring(ids):
+        with book.read() as session:
+            rung.append([row.row_id for row in session.exec(select(Outbox).where(Outbox.id.in_(ids)))])
+
+    book.ring = ring
+    with book.write() as session:
+        enter(session, Study(study_instance_uid="1.2", state=StudyState.WAITING))
+    assert rung == [["1.2"]], "the rows are there for whoever is rung"
+    try:
+        with book.write() as session:
+            enter(session, Study(study_instance_uid="1.3", state=StudyState.WAITING))
+            raise RuntimeError("in the middle")
+    except RuntimeError:
+        pass
+    assert len(rung) == 1
+    with book.read() as session:
+        assert session.get(Study, "1.3") is None
+
+
+def test_writers_wait_for_each_other_and_none_is_lost(book):
+    with book.write() as session:
+        session.add(Study(study_instance_uid="1.2", revision=0))
+
+    def count():
+        for _ in range(20):
+            with book.write() as session:
+                study = session.get(Study, "1.2", with_for_update=True)
+                study.revision += 1
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with book.read() as session:
+        assert session.get(Study, "1.2").revision == 80
+        assert session.scalar(select(func.count()).select_from(Study)) == 1
