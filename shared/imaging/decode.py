@@ -180,6 +180,7 @@ def _grey(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _words(error: Exception) -> str:
-    """The first line of what the decoder said: the reason goes into the book and onto the page."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"the pixel data can't be decoded: {first or type(error).__name__}"[:300]
+    """What the decoders said, in one line: the reason goes into the book and onto the page."""
+    said = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    said = said.replace("Unable to decode as exceptions were raised by all available plugins: ", "")
+    return f"the pixel data can't be decoded: {said or type(error).__name__}"[:300]

@@ -26,11 +26,12 @@ _PHASE_KEYWORDS = (
     "ImageIndex", "DimensionIndexValues", "InStackPositionNumber", "ChemicalShiftReference",
 )  # fmt: skip
 _KEYWORDS = (
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "InstanceNumber", "Rows", "Columns",
-    "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation", "PixelSpacing",
-    "ImagerPixelSpacing", "NominalScannedPixelSpacing", "ImageOrientationPatient", "ImagePositionPatient",
-    "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "ImagesInAcquisition", "RescaleSlope",
-    "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction", *_PHASE_KEYWORDS,
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "SeriesDescription",
+    "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
+    "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+    "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt",
+    "ImagesInAcquisition", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    *_PHASE_KEYWORDS,
 )  # fmt: skip
 # Vendors' private places of the b-value and its direction (Siemens, GE, Philips), in their usual blocks.
 _PRIVATE = {

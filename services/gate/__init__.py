@@ -1,0 +1,1 @@
+"""gate: is this study fit to be read?"""

@@ -1,0 +1,5 @@
+"""`python -m services.gate`."""
+
+from services.gate.main import main
+
+main()

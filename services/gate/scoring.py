@@ -1,0 +1,71 @@
+"""A gate package's word: slice scores → the series' score → pass, warn or hold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.gate.judgement import InstanceNote, Judgement, by_threshold, capped, thresholds_of
+from shared.findings import InstanceScore, QualityScore
+from shared.inference import Reading, Unreadable, scalar
+from shared.package import GateTable, Package
+from shared.settings import GateThresholds
+
+
+def judge_readings(
+    package: Package, series_instance_uid: str, readings: Sequence[Reading], own: GateThresholds | None = None
+) -> tuple[Judgement, QualityScore]:
+    """The package's judgement of one series and the finding that says the same; blank slices have no score.
+
+    Raises:
+        Unreadable: no slice can be scored.
+    """
+    gate = _gate_of(package)
+    output = package.manifest.outputs[0]
+    scored = [(reading.source, scalar(package, reading, output.tensor)) for reading in readings if not reading.blank]
+    if not scored:
+        raise Unreadable("there is no picture in any slice")
+    value = aggregate(gate.aggregate, [score for _, score in scored])
+    warn_below, hold_below = thresholds_of(own, gate.warn_below, gate.hold_below)
+    verdict = by_threshold(value, warn_below, hold_below)
+    lowest = min(score for _, score in scored)
+    reason = (
+        f"{_called(gate.aggregate)} of {len(scored)} slice score(s) is {value:.3f}, the lowest {lowest:.3f}"
+        f" (warn below {warn_below:g}, hold below {hold_below:g})"
+    )
+    notes = tuple(InstanceNote(source.sop_instance_uid, score, source.frame) for source, score in scored)
+    judgement = capped(
+        Judgement(package.name, verdict, reason, value, gate.unit, package.version, notes), own
+    )  # fmt: skip
+    finding = QualityScore(
+        name=output.name, code=output.code, package=package.name, version=package.version,
+        use_mark=package.manifest.package.use_mark, sources=tuple(source for source, _ in scored),
+        series_instance_uid=series_instance_uid, value=value, unit=gate.unit, range=output.range,
+        verdict=judgement.verdict, warn_below=warn_below, hold_below=hold_below,
+        instances=tuple(InstanceScore(image=source, score=score) for source, score in scored),
+    )  # fmt: skip
+    return judgement, finding
+
+
+def failed(package: Package, reason: str, own: GateThresholds | None = None) -> Judgement:
+    """What counts when the gate itself can't judge: the manifest's `gate.on_failure`."""
+    verdict = _gate_of(package).on_failure
+    return capped(Judgement(package.name, verdict, f"the gate could not judge: {reason}", version=package.version), own)
+
+
+def aggregate(how: str, scores: Sequence[float]) -> float:
+    """The series' score by the manifest's `gate.aggregate`: mean, min or percentile:<n>."""
+    if how.startswith("percentile:"):
+        return float(np.percentile(scores, int(how.removeprefix("percentile:"))))
+    return float(np.min(scores)) if how == "min" else float(np.mean(scores))
+
+
+def _called(how: str) -> str:
+    if how.startswith("percentile:"):
+        return f"percentile {how.removeprefix('percentile:')}"
+    return "the lowest" if how == "min" else "the mean"
+
+
+def _gate_of(package: Package) -> GateTable:
+    if package.manifest.gate is None:
+        raise Unreadable(f"{package.name} is no gate")
+    return package.manifest.gate

@@ -1,0 +1,23 @@
+"""[gate]: how strict the plain gates are, and how much is done at once."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from shared.settings import Section
+
+
+class Settings(Section):
+    """The gate service's table of `isocenter.toml`; thresholds of a gate stand in `[gates.<name>]`."""
+
+    name: ClassVar[str] = "gate"
+
+    concurrency: int = Field(default=1, ge=1, le=32)
+    """Studies that are gated at once; each decodes with two threads and waits for Triton."""
+    most_attempts: int = Field(default=10, ge=1)
+    """Attempts before a study is dead when Triton does not answer; with the doubling delay, ten are a quarter of an
+    hour."""
+    uneven_tolerance: float = Field(default=0.05, gt=0, lt=0.5)
+    """Largest deviation from even spacing, as a part of the usual spacing: positions are written with few decimals."""
+    tilt_tolerance_degrees: float = Field(default=0.5, gt=0)
+    """Largest angle between the line of the slices' centres and their normal that counts as straight."""

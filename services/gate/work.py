@@ -1,0 +1,186 @@
+"""Gates one study: reads it from the book, asks every gate, and writes what they say and whose turn it is."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlmodel import Session, col, delete, select
+
+from services.gate import handlers
+from services.gate.handlers import Decision, decide_gate_run, decide_reader
+from services.gate.judgement import Judgement
+from services.gate.scoring import failed, judge_readings
+from services.gate.settings import Settings
+from shared import metrics
+from shared.findings import Finding, dump_findings
+from shared.imaging.frames import Frame, UndecodablePixels, load_frames
+from shared.inference import Unreadable, read_images
+from shared.package import Package
+from shared.serving import ModelRefused, Models, ModelUnavailable
+from shared.settings import GateThresholds
+from shared.stage import GiveUp, Retry, Save
+from shared.store import Book, GateResult, Instance, Run, Study
+from shared.store.moves import Row, move, settle, state_of
+from shared.study import RunEvent, RunState, StudyEvent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Gates:
+    """What gating needs: the book, the stored images, the packages and who serves them."""
+
+    book: Book
+    store_dir: Path
+    packages: Mapping[tuple[str, str], Package]  # by name and version
+    models: Models
+    timeout_s: float
+    settings: Settings
+    thresholds: Mapping[str, GateThresholds]
+
+    def work(self, study_instance_uid: str) -> Save:
+        """Asks every gate about every series that a run reads.
+
+        Raises:
+            Retry: a model does not answer now.
+            GiveUp: the study is not in the book.
+        """
+        outcome = self._read_book(study_instance_uid)
+        for uid in outcome.series:
+            frames = self._load(outcome, uid)
+            self._ask_plain_gates(outcome, uid, frames)
+            self._ask_packages(outcome, uid, frames)
+        return outcome.save
+
+    def _read_book(self, study_instance_uid: str) -> "Outcome":
+        with self.book.read() as session:
+            study = session.get(Study, study_instance_uid)
+            if study is None:
+                raise GiveUp("the study is not in the book")
+            runs = _waiting_runs(session, study)
+            wanted = list(dict.fromkeys(uid for run in runs for uid in run.series))
+            instances = session.exec(
+                select(Instance)
+                .where(Instance.study_instance_uid == study_instance_uid)
+                .where(col(Instance.series_instance_uid).in_(wanted))
+            ).all()
+        paths = {uid: [self.store_dir / i.path for i in instances if i.series_instance_uid == uid] for uid in wanted}
+        required = {run.id: self._required(run) for run in runs if run.kind != "gate"}
+        return Outcome(study.revision, list(runs), paths, required)
+
+    def _required(self, run: Run) -> list[str]:
+        """The gates that a reader's package requires; infer refuses a version that is no longer installed."""
+        package = self.packages.get((run.package, run.version))
+        return list(package.manifest.gates.required) if package else list(handlers.PLAIN_GATES)
+
+    def _load(self, outcome: "Outcome", uid: str) -> list[Frame] | str:
+        """The series' frames, or why they can't be read."""
+        try:
+            return load_frames(outcome.series[uid])
+        except UndecodablePixels as error:
+            return str(error)
+
+    def _ask_plain_gates(self, outcome: "Outcome", uid: str, frames: list[Frame] | str) -> None:
+        for gate in handlers.PLAIN_GATES:
+            with _timed(gate):
+                if isinstance(frames, str):
+                    judgement = handlers.unreadable(gate, frames, self.thresholds)
+                else:
+                    judgement = handlers.judge_plainly(gate, frames, self.settings, self.thresholds)
+            outcome.heard(uid, judgement)
+
+    def _ask_packages(self, outcome: "Outcome", uid: str, frames: list[Frame] | str) -> None:
+        for run in outcome.runs:
+            if run.kind == "gate" and uid in run.series:
+                with _timed(run.package):
+                    judgement, findings = self._ask_package(run, uid, frames)
+                outcome.heard(uid, judgement)
+                outcome.findings.setdefault(run.id, []).extend(findings)
+
+    def _ask_package(self, run: Run, uid: str, frames: list[Frame] | str) -> tuple[Judgement, list[Finding]]:
+        package, own = self.packages.get((run.package, run.version)), self.thresholds.get(run.package)
+        if package is None:
+            words = f"the gate could not judge: version {run.version} of {run.package} is no longer installed"
+            return Judgement(run.package, "hold", words, version=run.version), []
+        try:
+            if isinstance(frames, str):
+                raise Unreadable(frames)
+            readings = list(read_images(package, frames, self.models, self.timeout_s))
+            judgement, finding = judge_readings(package, uid, readings, own)
+        except ModelUnavailable as error:
+            raise Retry(f"{package.name} does not answer: {error}") from error
+        except (Unreadable, UndecodablePixels, ModelRefused) as error:
+            log.warning("gate failed gate=%s series_instance_uid=%s cause=%s", run.package, uid, type(error).__name__)
+            return failed(package, str(error), own), []
+        return judgement, [finding]
+
+
+@dataclass
+class Outcome:
+    """What the gates said, to be written in one transaction."""
+
+    revision: int
+    runs: Sequence[Run]
+    series: dict[str, list[Path]]
+    required: dict[str, list[str]]  # by reader run
+    words: dict[str, dict[str, Judgement]] = field(default_factory=dict)  # by series, by gate
+    findings: dict[str, list[Finding]] = field(default_factory=dict)  # by gate run
+
+    def heard(self, uid: str, judgement: Judgement) -> None:
+        """Notes one gate's word on one series."""
+        self.words.setdefault(uid, {})[judgement.name] = judgement
+
+    def save(self, session: Session, row: Row) -> None:
+        """Writes the results, in place of an earlier attempt's, moves every run that waits, and then the study."""
+        assert isinstance(row, Study)
+        session.execute(
+            delete(GateResult)
+            .where(col(GateResult.study_instance_uid) == row.study_instance_uid)
+            .where(col(GateResult.revision) == self.revision)
+        )
+        for uid, judgements in self.words.items():
+            session.add_all(_result(row, uid, judgement) for judgement in judgements.values())
+        for run in _waiting_runs(session, row):
+            self._move(session, run)
+        move(session, row, StudyEvent.GATED)
+        settle(session, row.study_instance_uid)
+
+    def _move(self, session: Session, run: Run) -> None:
+        if run.kind != "gate":
+            decision = decide_reader(self.required.get(run.id, handlers.PLAIN_GATES), run.series, self.words)
+            event = RunEvent.HELD if decision.verdict == "hold" else RunEvent.PASSED
+        else:
+            decision = decide_gate_run(run.package, run.series, self.words)
+            found = self.findings.get(run.id, [])
+            run.findings = dump_findings(found)
+            event = RunEvent.SCORED if found else RunEvent.HELD  # without a score only the reason can be told
+        run.verdict = decision.verdict
+        move(session, run, event, _told(decision))
+
+
+def _told(decision: Decision) -> str:
+    return decision.reason if decision.verdict != "pass" else ""
+
+
+def _waiting_runs(session: Session, study: Study) -> list[Run]:
+    query = select(Run).where(Run.study_instance_uid == study.study_instance_uid, Run.revision == study.revision)
+    return [run for run in session.exec(query.order_by(col(Run.id))).all() if state_of(run) is RunState.WAITING]
+
+
+def _result(study: Study, uid: str, judgement: Judgement) -> GateResult:
+    metrics.GATE_VERDICTS.labels(judgement.name, judgement.verdict).inc()
+    return GateResult(
+        study_instance_uid=study.study_instance_uid, revision=study.revision, name=judgement.name,
+        version=judgement.version, series_instance_uid=uid, score=judgement.score, unit=judgement.unit,
+        verdict=judgement.verdict, reason=judgement.reason, instances=[note.as_json() for note in judgement.instances],
+    )  # fmt: skip
+
+
+@contextmanager
+def _timed(gate: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    metrics.GATE_SECONDS.labels(gate).observe(time.monotonic() - started)
