@@ -1,0 +1,5 @@
+"""`python -m services.infer`."""
+
+from services.infer.main import main
+
+main()

@@ -1,0 +1,91 @@
+"""What a model's outputs mean: typed findings with their place on the source image. Touches no wire."""
+
+import math
+
+import numpy as np
+
+from services.infer.regions import outlines
+from shared.findings import Classification, Finding, Measurement, PatchMap
+from shared.inference import Reading, Unreadable, scalar
+from shared.package import Output, Package
+
+DEFAULT_THRESHOLD = 0.5
+ADDITIVE_TOLERANCE = 1e-3
+"""How far the mean of the patch logits may lie from the logit before the map is no explanation of it."""
+
+
+def findings_of(package: Package, reading: Reading) -> list[Finding]:
+    """One finding per output of the package, for one image.
+
+    Raises:
+        Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
+    """
+    return [_finding(package, output, reading) for output in package.manifest.outputs]
+
+
+def _finding(package: Package, output: Output, reading: Reading) -> Finding:
+    if output.kind == "binary":
+        return _classification(package, output, reading)
+    if output.kind in ("regression", "measurement"):
+        return _measurement(package, output, reading)
+    raise Unreadable(f"{package.name}: outputs of kind {output.kind!r} are not read yet")
+
+
+def _classification(package: Package, output: Output, reading: Reading) -> Classification:
+    value = scalar(package, reading, output.tensor)
+    probability = _sigmoid(value) if output.activation == "sigmoid" else value
+    _check_range(package, output, probability, (0.0, 1.0))
+    threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
+    present = probability >= threshold
+    patch_map = _patch_map(package, reading, value)
+    marked = outlines(patch_map, _logit(threshold), reading.source_shape) if present and patch_map else []
+    return Classification(
+        name=output.name, code=output.code, package=package.name, version=package.version,
+        use_mark=package.manifest.package.use_mark, sources=(reading.source,), present=present,
+        probability=probability, threshold=threshold, regions=tuple(marked), patch_map=patch_map,
+    )  # fmt: skip
+
+
+def _measurement(package: Package, output: Output, reading: Reading) -> Measurement:
+    value = scalar(package, reading, output.tensor)
+    value = _sigmoid(value) if output.activation == "sigmoid" else value
+    _check_range(package, output, value, output.range)
+    return Measurement(
+        name=output.name, code=output.code, package=package.name, version=package.version,
+        use_mark=package.manifest.package.use_mark, sources=(reading.source,), value=value, unit=output.unit,
+    )  # fmt: skip
+
+
+def _patch_map(package: Package, reading: Reading, logit: float) -> PatchMap | None:
+    """The package's additive explanation, checked: the mean of the patch logits is the image's logit."""
+    explanation = package.manifest.explanation
+    if explanation.kind != "additive_patches":
+        return None
+    patches = reading.outputs[explanation.tensor].astype(np.float64)
+    patches = patches[0] if patches.ndim == 3 and len(patches) == 1 else patches
+    if patches.ndim != 2:
+        raise Unreadable(
+            f"{package.name}: output {explanation.tensor!r} has shape {list(patches.shape)}; a map was due"
+        )
+    if abs(float(patches.mean()) - logit) > ADDITIVE_TOLERANCE * max(1.0, abs(logit)):
+        raise Unreadable(
+            f"{package.name}: the patch logits average to {patches.mean():.4f}, the image's logit is {logit:.4f}"
+        )
+    return PatchMap(image=reading.source, logits=tuple(map(tuple, patches.tolist())), box=reading.box)
+
+
+def _check_range(package: Package, output: Output, value: float, allowed: tuple[float, float] | None) -> None:
+    if allowed and not allowed[0] <= value <= allowed[1]:
+        raise Unreadable(f"{package.name}: {output.name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}")
+
+
+def _sigmoid(logit: float) -> float:
+    """Without overflow on either side."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    return math.exp(logit) / (1.0 + math.exp(logit))
+
+
+def _logit(probability: float) -> float:
+    clipped = min(max(probability, 1e-12), 1 - 1e-12)
+    return math.log(clipped / (1.0 - clipped))

@@ -1,0 +1,91 @@
+"""Reads one run: its images through its package's model, and the findings into the book."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from services.infer.handlers import findings_of
+from shared import metrics
+from shared.findings import Finding, dump_findings
+from shared.imaging.frames import UndecodablePixels, load_frames
+from shared.inference import Unreadable, read_images
+from shared.package import Package
+from shared.serving import ModelRefused, Models, ModelUnavailable
+from shared.stage import GiveUp, Retry, Save
+from shared.store import Book, Instance, Journal, Run
+from shared.store.moves import Row, move, subject_of
+from shared.study import RunEvent
+
+
+@dataclass
+class Reader:
+    """What reading needs: the book, the stored images, the packages and who serves them."""
+
+    book: Book
+    store_dir: Path
+    packages: Mapping[tuple[str, str], Package]  # by name and version
+    models: Models
+    timeout_s: float
+
+    def work(self, run_id: str) -> Save:
+        """Reads the run's series, image by image.
+
+        Raises:
+            Retry: the model does not answer now.
+            GiveUp: the package is not installed in this version, or it can never read these images.
+        """
+        run, paths = self._read_book(run_id)
+        package = self.packages.get((run.package, run.version))
+        if package is None:
+            raise GiveUp(f"version {run.version} of {run.package} is not installed: {self._installed(run.package)}")
+        started = time.monotonic()
+        findings = self._read(package, paths)
+        metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
+
+        def save(session: Session, row: Row) -> None:
+            assert isinstance(row, Run)
+            row.findings = dump_findings(findings)
+            move(session, row, RunEvent.READ, _gates_reason(session, row))
+
+        return save
+
+    def _read(self, package: Package, paths: list[Path]) -> list[Finding]:
+        try:
+            frames = load_frames(paths)
+            if not frames:
+                raise GiveUp("there is no image in the series")
+            readings = read_images(package, frames, self.models, self.timeout_s)
+            return [finding for reading in readings for finding in findings_of(package, reading)]
+        except ModelUnavailable as error:
+            raise Retry(f"{package.name} does not answer: {error}") from error
+        except (Unreadable, ModelRefused) as error:
+            raise GiveUp(str(error)) from error
+        except UndecodablePixels as error:
+            raise GiveUp(f"an image can't be read: {error}") from error
+
+    def _read_book(self, run_id: str) -> tuple[Run, list[Path]]:
+        with self.book.read() as session:
+            run = session.get(Run, run_id)
+            if run is None:
+                raise GiveUp("the run is not in the book")
+            instances = session.exec(
+                select(Instance)
+                .where(Instance.study_instance_uid == run.study_instance_uid)
+                .where(col(Instance.series_instance_uid).in_(run.series))
+                .order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))
+            ).all()
+        return run, [self.store_dir / instance.path for instance in instances]
+
+    def _installed(self, name: str) -> str:
+        versions = sorted(version for package, version in self.packages if package == name)
+        return f"{', '.join(versions)} is" if versions else "no version is"
+
+
+def _gates_reason(session: Session, run: Run) -> str:
+    """The reason of the move that brought the run here: a failed attempt overwrites the row's own."""
+    query = select(Journal).where(Journal.study_instance_uid == run.study_instance_uid)
+    line = session.exec(query.where(Journal.subject == subject_of(run)).order_by(col(Journal.id).desc())).first()
+    return line.reason if line else ""
