@@ -11,7 +11,8 @@ from sqlmodel import Session
 
 from shared.store import Book, Study, actions, utc_now
 from shared.store.view_models import DeliveryView, GateView, JournalLine, RunView, StepView, StudyDetail, StudyView
-from shared.store.views import StudyNotFound, find_study, studies_view, study_detail
+from shared.store.views import SeveralStudies, StudyNotFound, find_study, studies_view, study_detail
+from shared.store.words import count_in_words, number_in_words
 
 # Colours that stay apart for colour-blind eyes; a sign and a word always stand beside them.
 _STATE_STYLES = {
@@ -23,7 +24,7 @@ _STATE_STYLES = {
     "retrying": "bold magenta",
     "superseded": "bright_black",
 }
-_VERDICTS = {"pass": ("✓", "blue"), "warn": ("!", "yellow"), "hold": ("✕", "bold red")}
+_VERDICTS = {"pass": ("✓", "blue"), "warn": ("!", "magenta"), "hold": ("‖", "bold yellow")}
 _STEPS = {
     "done": ("●", "blue"),
     "now": ("◐", "bold cyan"),
@@ -54,8 +55,10 @@ def show_study(book: Book, name: str, as_json: bool, console: Console | None = N
     try:
         with book.read() as session:
             detail = study_detail(session, find_study(session, name))
-    except StudyNotFound as error:
-        Console(stderr=True).print(f"[bold red]isocenter:[/] {escape(str(error))}", highlight=False)
+    except SeveralStudies as error:
+        Console(stderr=True).print(escape(str(error)), highlight=False)
+        return False
+    except StudyNotFound:
         return False
     if as_json:
         print(json.dumps(detail.model_dump(mode="json"), indent=2))
@@ -133,8 +136,9 @@ def study_page(study: StudyDetail) -> RenderableType:
 
 def _facts(study: StudyView) -> str:
     order = "order found" if study.order_found else "no order found"
+    sender = study.calling_ae_title or "an unnamed AE"
     facts = [
-        f"{study.instances} images in {len(study.series)} series from {study.calling_ae_title or 'an unnamed AE'}",
+        f"{count_in_words(study.instances, 'image')} in {len(study.series)} series from {sender}",
         order,
         f"last image {_when(study.times.last_instance_at)}",
     ]
@@ -196,7 +200,7 @@ def _verdict(verdict: str) -> Text:
 def _score(gate: GateView) -> str:
     if gate.score is None:
         return ""
-    return f" {gate.score:.3g}" + (f" {gate.unit}" if gate.unit not in ("", "1") else "")
+    return f" {number_in_words(gate.score, gate.unit)}"
 
 
 def _path(steps: list[StepView], named: bool = False) -> Text:

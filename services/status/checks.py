@@ -1,0 +1,83 @@
+"""Looks whether what Isocenter stands on is there: database, broker, Triton, disk."""
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from services.status.handlers import Check, disk_check
+from shared.serving.triton_grpc import TritonModels
+from shared.settings import Core
+from shared.store import Book
+
+_BROKER_TIMEOUT = 3.0  # seconds
+
+
+class Checks:
+    """The checks of one system; each answers within seconds. Thread-safe."""
+
+    def __init__(self, book: Book, app: Celery, core: Core, triton_url: str, disk_free_gib: float) -> None:
+        self.book, self.app, self.core, self.disk_free_gib = book, app, core, disk_free_gib
+        self.triton = TritonModels(triton_url, shared_memory="never") if triton_url else None
+
+    def run(self) -> dict[str, Check]:
+        """Every check by its name; one that fails in an unforeseen way is red, not an error."""
+        checks: dict[str, Callable[[], Check]] = {
+            "database": self._database,
+            "broker": self._broker,
+            "triton": self._triton,
+            "disk": partial(disk, self.core.data_dir, self.disk_free_gib),
+        }
+        found: dict[str, Check] = {}
+        for name, check in checks.items():
+            try:
+                found[name] = check()
+            except Exception as error:
+                found[name] = Check(ok=False, detail=type(error).__name__)
+        return found
+
+    def close(self) -> None:
+        if self.triton:
+            self.triton.close()
+
+    def _database(self) -> Check:
+        ok = self.book.reachable()
+        kind = self.book.engine.dialect.name
+        return Check(ok=ok, detail=kind if ok else f"{kind} does not answer")
+
+    def _broker(self) -> Check:
+        connection: Any = self.app.connection_for_write(connect_timeout=_BROKER_TIMEOUT)
+        kind = str(connection.transport_cls)
+        if kind == "filesystem":
+            return folder(self.core.data_dir / "broker")
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_TIMEOUT)
+        except (OperationalError, OSError):
+            return Check(ok=False, detail=f"{kind} does not answer; bells wait in the outbox")
+        finally:
+            connection.release()
+        return Check(ok=True, detail=kind)
+
+    def _triton(self) -> Check:
+        if self.triton is None:
+            return Check(ok=True, detail="no triton.url: the models are not served by Triton")
+        ok = self.triton.ready()
+        return Check(ok=ok, detail=self.triton.description if ok else f"no answer on {self.triton.url}")
+
+
+def folder(path: Path) -> Check:
+    """Whether a folder can be written into."""
+    ok = os.access(path, os.W_OK | os.X_OK)
+    return Check(ok=ok, detail="files in the data folder" if ok else "the broker's folder can't be written into")
+
+
+def disk(path: Path, least_free_gib: float) -> Check:
+    """Whether the data folder is there, can be written into and has room."""
+    if not os.access(path, os.W_OK | os.X_OK):
+        return Check(ok=False, detail="the data folder can't be written into")
+    return disk_check(shutil.disk_usage(path).free, least_free_gib)

@@ -1,0 +1,47 @@
+"""What status concludes from what it has found out: whether the system is ready, and the numbers of the book."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from statistics import median
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Check(BaseModel):
+    """Whether one thing that Isocenter stands on is there, and in words what was seen."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Readiness(BaseModel):
+    """Every check by its name; red when one is."""
+
+    status: Literal["ready", "not ready"]
+    checks: dict[str, Check]
+
+
+def readiness(checks: Mapping[str, Check]) -> Readiness:
+    """Ready when every check is ok."""
+    return Readiness(status="ready" if all(c.ok for c in checks.values()) else "not ready", checks=dict(checks))
+
+
+def disk_check(free_bytes: int, least_free_gib: float) -> Check:
+    """Enough room, or what to do."""
+    free_gib = free_bytes / 2**30
+    if free_gib >= least_free_gib:
+        return Check(ok=True, detail=f"{free_gib:.1f} GiB free")
+    return Check(
+        ok=False, detail=f"{free_gib:.1f} GiB free, less than the {least_free_gib:g} GiB of status.disk_free_gib"
+    )
+
+
+def median_turnaround(ends: Sequence[tuple[datetime, datetime]]) -> float:
+    """Median seconds from the last image to settled, of pairs of both; not a number when there is none."""
+    return median((settled - last).total_seconds() for last, settled in ends) if ends else float("nan")
+
+
+def age_seconds(since: datetime | None, now: datetime) -> float:
+    """How long something has waited; 0 when nothing waits."""
+    return max(0.0, (now - since).total_seconds()) if since else 0.0

@@ -1,0 +1,102 @@
+"""Says in plain words what a package found and how a study stands; nothing here names a patient."""
+
+from pydantic import ValidationError
+
+from shared.findings import Classification, Finding, Measurement, QualityScore, load_findings
+from shared.store.view_models import DeliveryView, RunView, StudyView
+from shared.study import RunState, StudyState
+
+
+def findings_in_words(findings: list[dict[str, object]]) -> list[str]:
+    """One sentence a finding; what an older or newer version wrote differently is named at least."""
+    try:
+        return [finding_in_words(finding) for finding in load_findings(findings)]
+    except ValidationError:
+        return [str(f.get("name", "a finding")) if isinstance(f, dict) else "a finding" for f in findings]
+
+
+def finding_in_words(finding: Finding) -> str:
+    """The finding with its numbers."""
+    what = finding.code.meaning or finding.name
+    if isinstance(finding, QualityScore):
+        return f"{what}: {number_in_words(finding.value, finding.unit)}, {finding.verdict}"
+    if isinstance(finding, Measurement):
+        return f"{what}: {number_in_words(finding.value, finding.unit)}"
+    assert isinstance(finding, Classification)
+    seen = "present" if finding.present else "not seen"
+    places = f", {count_in_words(len(finding.regions), 'region')}" if finding.regions else ""
+    return f"{what}: {seen}, probability {finding.probability:.2f} (threshold {finding.threshold:.2f}){places}"
+
+
+def number_in_words(value: float, unit: str) -> str:
+    """A value with its UCUM unit; a plain score with three decimals."""
+    return f"{value:.3f}" if unit in ("", "1") else f"{value:.3g} {unit}"
+
+
+def count_in_words(number: int, noun: str) -> str:
+    """One image, two images."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def summary_of(study: StudyView) -> str:
+    """How the study stands, in one sentence or two."""
+    if study.activity == "retrying" and study.state != StudyState.RUNNING:
+        return f"Will be tried again: {study.reason}"
+    match study.state:
+        case StudyState.COLLECTING:
+            late = " Late images have reopened it." if study.revision > 1 else ""
+            return f"Taking in images, {study.instances} so far.{late}"
+        case StudyState.WAITING:
+            return "Complete. Next: which packages read it."
+        case StudyState.GATING:
+            return f"Gates look whether it is fit to be read by {_names(study.runs)}."
+        case StudyState.RUNNING:
+            return _running(study)
+        case StudyState.DELIVERED:
+            return _delivered(study)
+        case _:
+            return _stopped(study)
+
+
+def _stopped(study: StudyView) -> str:
+    heads = {
+        StudyState.HELD: "Held by a gate",
+        StudyState.REFUSED: "Refused on purpose",
+        StudyState.CANCELLED: "Stopped by a person",
+        StudyState.DEAD: "Given up",
+    }
+    head = heads[StudyState(study.state)]
+    return f"{head}: {study.reason}" if study.reason else f"{head}."
+
+
+def _names(runs: list[RunView]) -> str:
+    return ", ".join(dict.fromkeys(run.package for run in runs)) or "any package"
+
+
+def _running(study: StudyView) -> str:
+    parts: list[str] = []
+    if reading := [run for run in study.runs if run.state == RunState.READY]:
+        parts.append(f"Being read by {_names(reading)}.")
+    if writing := [run for run in study.runs if run.state in (RunState.READ, RunState.HOLDING)]:
+        parts.append(f"Results of {_names(writing)} are being written.")
+    parts += [f"{run.package} will be tried again: {run.reason}" for run in study.runs if run.activity == "retrying"]
+    if study.deliveries:
+        done = sum(delivery.state == "delivered" for delivery in study.deliveries)
+        parts.append(f"{done} of {count_in_words(len(study.deliveries), 'result')} delivered.")
+    parts += [_retry(delivery) for delivery in study.deliveries if delivery.state == "retrying"]
+    return " ".join(parts) or "Under way."
+
+
+def _retry(delivery: DeliveryView) -> str:
+    return (
+        f"{delivery.kind} to {delivery.destination} will be tried again"
+        f" ({count_in_words(delivery.attempts, 'attempt')}): {delivery.reason}"
+    )
+
+
+def _delivered(study: StudyView) -> str:
+    done = [delivery for delivery in study.deliveries if delivery.state == "delivered"]
+    if not done:
+        return "Done; there was no result to deliver."
+    places = ", ".join(dict.fromkeys(delivery.destination for delivery in done))
+    return f"{count_in_words(len(done), 'result')} delivered to {places}."
