@@ -1,0 +1,1 @@
+"""collect: PACS → the study is complete."""

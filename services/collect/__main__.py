@@ -1,0 +1,5 @@
+"""`python -m services.collect`."""
+
+from services.collect.main import main
+
+main()

@@ -1,0 +1,205 @@
+"""Writes the rows of what was stored, in batches, from one thread: neither database nor broker slows a C-STORE."""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlmodel import Session, col, select
+
+from services.collect.handlers import (
+    StoredInstance,
+    complete_study,
+    difference,
+    instance_row,
+    makes_new_revision,
+    study_values,
+)
+from shared.store import Book, Instance, Journal, Quarantine, Study
+from shared.store.moves import move, state_of
+from shared.study import StudyEvent, StudyState
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.5
+_MOST_IN_A_BATCH = 2000  # a transaction of this size takes SQLite a few tenths of a second
+_AWAY = (OperationalError, InterfaceError)  # the database, not the row, is at fault
+
+Row = StoredInstance | Quarantine
+
+
+class Index:
+    """Rows on their way into the book. With the database away they wait, up to a bound; what is dropped then lies in
+    the files, and `mend` reads it from there once the database is back."""
+
+    def __init__(self, book: Book, most_pending: int = 20000) -> None:
+        self.book, self.most_pending = book, most_pending
+        self.mend: Callable[[], Any] | None = None
+        self._pending: list[Row] = []
+        self._dropped = 0
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._wanted, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Writes what is pending, if the database lets it, and ends."""
+        self._stopping.set()
+        self._wanted.set()
+        self._thread.join(timeout=30)
+
+    def add(self, row: Row) -> None:
+        """Takes a row; returns at once, whatever the database does."""
+        with self._lock:
+            if len(self._pending) < self.most_pending:
+                self._pending.append(row)
+            else:
+                self._dropped += 1
+
+    def flush_soon(self) -> None:
+        """An association has ended: its rows are written now."""
+        self._wanted.set()
+
+    def pending_studies(self) -> set[str]:
+        """Studies of which rows wait."""
+        with self._lock:
+            return {r.header.study_instance_uid for r in self._pending if isinstance(r, StoredInstance)}
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wanted.wait(FLUSH_SECONDS)
+            self._wanted.clear()
+            self._try_flush()
+        self._try_flush()
+
+    def _try_flush(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:
+            log.warning("index rows wait pending=%d cause=%s", len(self._pending), type(error).__name__)
+            self._stopping.wait(FLUSH_SECONDS)
+
+    def flush(self) -> None:
+        """Writes what is pending. Rows leave the queue after their commit.
+
+        Raises:
+            sqlalchemy.exc.OperationalError, InterfaceError: the database is away; the rows stay.
+        """
+        with self._writing:
+            while batch := self._pending[:_MOST_IN_A_BATCH]:
+                self._write(batch)
+                with self._lock:
+                    del self._pending[: len(batch)]
+            self._mend_dropped()
+
+    def _mend_dropped(self) -> None:
+        if not self._dropped or not self.mend:
+            return
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+        log.warning("index rows were dropped while the database was away, reading them from files count=%d", dropped)
+        try:
+            self.mend()
+        except Exception:
+            self._dropped += dropped
+            raise
+
+    def _write(self, batch: list[Row]) -> None:
+        try:
+            with self.book.write() as session:
+                write_rows(session, batch)
+        except _AWAY:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                log.error("index row refused by the database cause=%s%s", type(error).__name__, _of(batch[0]))
+                return
+            for row in batch:  # one row that the database refuses must not keep the others out
+                self._write([row])
+
+
+def write_rows(session: Session, batch: list[Row]) -> None:
+    """Writes a batch in the caller's transaction; studies in order, so that two writers can't block each other."""
+    studies: dict[str, list[StoredInstance]] = defaultdict(list)
+    for row in batch:
+        if isinstance(row, StoredInstance):
+            studies[row.header.study_instance_uid].append(row)
+        else:
+            session.add(Quarantine(**row.model_dump(exclude={"id"})))
+    for study_instance_uid in sorted(studies):
+        _write_study(session, studies[study_instance_uid])
+
+
+def _write_study(session: Session, stored: list[StoredInstance]) -> None:
+    study, is_new = _study_of(session, stored[0])
+    uids = [one.header.sop_instance_uid for one in stored]
+    rows = session.exec(
+        select(Instance).where(
+            Instance.study_instance_uid == study.study_instance_uid, col(Instance.sop_instance_uid).in_(uids)
+        )
+    )
+    known = {row.sop_instance_uid: row for row in rows}
+    found = difference(stored, known)
+    if found.new:
+        _write_new(session, study, found.new, is_new, known)
+    for one in found.conflicts:
+        _write_conflict(session, known[one.header.sop_instance_uid], one)
+
+
+def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
+    """The study's row, locked; made when there is none, also when another process does the same at this moment."""
+    uid = first.header.study_instance_uid
+    study = session.get(Study, uid, with_for_update=True, populate_existing=True)
+    if study:
+        return study, False
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    row = Study(**study_values(first)).model_dump()
+    made: Any = session.execute(insert(Study).values(**row).on_conflict_do_nothing())
+    study = session.get(Study, uid, with_for_update=True, populate_existing=True)
+    assert study is not None
+    return study, made.rowcount == 1
+
+
+def _write_new(
+    session: Session, study: Study, new: list[StoredInstance], is_new: bool, known: dict[str, Instance]
+) -> None:
+    state = state_of(study)
+    for one in new:
+        row = instance_row(one)
+        known[row.sop_instance_uid] = row
+        session.add(row)
+    complete_study(study, new)
+    if is_new:
+        move(session, study, StudyEvent.INSTANCE_STORED, "first image", actor=new[0].calling_ae_title)
+    elif state is not StudyState.COLLECTING:
+        study.revision += makes_new_revision(StudyState(state))
+        reason = f"{len(new)} late image{'s' * (len(new) > 1)} after {state}"
+        move(session, study, StudyEvent.INSTANCE_STORED, reason, actor=new[0].calling_ae_title)
+    session.add(study)
+
+
+def _write_conflict(session: Session, first: Instance, other: StoredInstance) -> None:
+    """Other bytes under a known UID: the first are used, the others are kept and told of, once each."""
+    note = f"other bytes came for {first.sop_instance_uid}; the first are used, these are kept as {other.path}"
+    again = select(Journal.id).where(Journal.study_instance_uid == first.study_instance_uid, Journal.reason == note)
+    session.flush()
+    if session.exec(again).first() is not None:
+        return
+    first.conflicts += 1
+    session.add(first)
+    state = session.get_one(Study, first.study_instance_uid).state
+    session.add(
+        Journal(
+            study_instance_uid=first.study_instance_uid, subject="study", event="conflict", state=state, reason=note,
+            actor=other.calling_ae_title,
+        )
+    )  # fmt: skip
+
+
+def _of(row: Row) -> str:
+    return f" study_instance_uid={row.header.study_instance_uid}" if isinstance(row, StoredInstance) else ""

@@ -1,0 +1,100 @@
+"""Wires collect: associations in, complete studies out."""
+
+import logging
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable
+
+from pydicom import config as pydicom_config
+
+from services.collect.completion import Completion
+from services.collect.folder import StoreFolder
+from services.collect.index import Index
+from services.collect.open_associations import OpenAssociations
+from services.collect.quarantine import QuarantineFolder
+from services.collect.reception import Reception
+from services.collect.reconcile import reconcile
+from services.collect.scp import Listener
+from services.collect.settings import Settings
+from shared.service import Service, start_service
+from shared.worker import Sweeper, ring_after_commit
+
+log = logging.getLogger(__name__)
+
+_CLEAN_SECONDS = 60.0
+
+
+class Collect:
+    """The running service: a listener, the index that writes its rows, and the clock that completes studies."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.service, self.settings = service, settings
+        self.stale_seconds = 2 * settings.network_timeout_seconds  # an open association writes or is aborted by then
+        self.folder = StoreFolder(service.core.store_dir, durable=settings.durability == "instance")
+        self.index = Index(service.book, settings.most_pending_rows)
+        self.index.mend = self.reconcile
+        open_associations = OpenAssociations()
+        quarantine = QuarantineFolder(service.core.quarantine_dir, self.index)
+        self.reception = Reception(settings, self.folder, quarantine, self.index)
+        self.listener = Listener(settings, self.reception, open_associations)
+        self.completion = Completion(service.book, settings, self.index, open_associations)
+        self.completion.each_round = [self.listener.reap, _every(_CLEAN_SECONDS, self._clean)]
+        self.sweeper = Sweeper(service.book, service.bus)
+
+    def start(self) -> None:
+        """Mends what a crash left, then listens."""
+        self.service.book.ring = ring_after_commit(self.service.bus)
+        self.reconcile()
+        self.index.start()
+        self.listener.start()
+        self.completion.start()
+        self.sweeper.start()
+
+    def stop(self) -> None:
+        """Accepts no more, lets open associations end, and writes every row."""
+        self.listener.stop()
+        self.completion.stop()
+        self.index.stop()
+        self.sweeper.stop()
+
+    def reconcile(self) -> None:
+        reconcile(self.service.book, self.folder, self.stale_seconds)
+
+    def _clean(self) -> None:
+        self.folder.remove_stale(self.stale_seconds)
+
+
+def _every(seconds: float, step: Callable[[], object]) -> Callable[[], None]:
+    last = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            step()
+
+    return maybe
+
+
+def quiet_pydicom() -> None:
+    """pydicom's warnings quote values, which may name a patient; collect judges values itself."""
+    pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+
+
+def main() -> None:
+    """Runs until told to stop."""
+    service = start_service("collect")
+    quiet_pydicom()
+    collect = Collect(service, service.config.section(Settings))
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    collect.start()
+    stopping.wait()
+    log.info("stopping")
+    collect.stop()
+    service.book.close()

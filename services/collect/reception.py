@@ -1,0 +1,102 @@
+"""A received file → the store or quarantine: the contract behind each C-STORE answer, whatever listener speaks it."""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Hashable
+from pathlib import Path
+
+from services.collect.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.handlers import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Refusal, StoredInstance, judge, place
+from services.collect.index import Index
+from services.collect.quarantine import QuarantineFolder
+from services.collect.settings import Settings
+from shared import metrics
+from shared.dicom.header import read_header
+from shared.dicom.problems import UnreadableInstance
+from shared.store import utc_now
+
+log = logging.getLogger(__name__)
+
+
+class Reception:
+    """Judges, files and indexes received files."""
+
+    def __init__(self, settings: Settings, folder: StoreFolder, quarantine: QuarantineFolder, index: Index) -> None:
+        self.settings, self.folder, self.quarantine, self.index = settings, folder, quarantine, index
+        self._unsynced: dict[Hashable, list[str]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def room(self) -> int:
+        """Bytes that may still be written; none or less: no more is taken."""
+        return self.folder.free_bytes() - self.settings.least_free_bytes
+
+    def store(
+        self, received: Path, sop_class_uid: str, sop_instance_uid: str, peer: str, association: Hashable
+    ) -> StoredInstance:
+        """Files one received Part 10 file; when this returns, success may be answered.
+
+        Args:
+            received: the file, in the store's incoming folder; it is moved or removed.
+            sop_class_uid: the affected SOP class of the C-STORE.
+            sop_instance_uid: its affected SOP instance.
+            peer: the calling AE title.
+            association: what `association_ended` will be called with.
+
+        Raises:
+            Refusal: the instance is not stored; the status to answer with. What could not be used is in quarantine.
+        """
+        try:
+            return self._store(received, sop_class_uid, sop_instance_uid, peer, association)
+        except Refusal as refusal:
+            if refusal.keep:
+                self._keep_apart(received, peer, refusal)
+            raise
+        except OSError as error:
+            log.error("store refused by the disk cause=%s peer=%s", error.strerror, peer)
+            raise Refusal(OUT_OF_RESOURCES, "the storage can't be written", "disk", keep=False) from error
+
+    def _store(
+        self, received: Path, sop_class_uid: str, sop_instance_uid: str, peer: str, association: Hashable
+    ) -> StoredInstance:
+        if self.room() <= 0:
+            raise Refusal(OUT_OF_RESOURCES, "no room left on the storage", "no_room", keep=False)
+        size = received.stat().st_size
+        try:
+            header = read_header(received)
+        except UnreadableInstance as error:
+            raise Refusal(CANNOT_UNDERSTAND, error.reason, "unreadable") from error
+        judge(header, sop_class_uid, sop_instance_uid)
+        digest = data_set_sha256(received, header.data_set_offset)
+        kept, where = self.folder.keep(received, place(header), digest)
+        stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer)
+        self._count(stored, kept, association)
+        self.index.add(stored)
+        return stored
+
+    def _count(self, stored: StoredInstance, kept: Kept, association: Hashable) -> None:
+        metrics.INSTANCES_STORED.labels(stored.calling_ae_title).inc()
+        metrics.INSTANCE_BYTES.labels(stored.calling_ae_title).inc(stored.size)
+        if kept is Kept.BESIDE:
+            log.warning(
+                "other bytes under a known UID kept beside study_instance_uid=%s", stored.header.study_instance_uid
+            )
+        if self.settings.durability == "association" and kept is not Kept.KNOWN:
+            with self._lock:
+                self._unsynced[association].append(stored.path)
+
+    def _keep_apart(self, received: Path, peer: str, refusal: Refusal) -> None:
+        try:
+            self.quarantine.keep_file(received, peer, refusal.comment, refusal.cause)
+        except OSError as error:
+            log.error("quarantine refused by the disk cause=%s peer=%s", error.strerror, peer)
+
+    def association_ended(self, association: Hashable) -> None:
+        """Makes durable what the association brought, where that was put off until now, and has its rows written."""
+        with self._lock:
+            places = self._unsynced.pop(association, [])
+        try:
+            self.folder.sync(places)
+        except OSError as error:
+            log.error("instances not made durable count=%d cause=%s", len(places), error.strerror)
+        self.index.flush_soon()

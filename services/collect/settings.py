@@ -1,0 +1,63 @@
+"""[collect] of `isocenter.toml`: how the PACS reaches Isocenter, and when a study is complete."""
+
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from shared.settings import Section
+
+AETitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
+]
+PrivateUID = Annotated[str, StringConstraints(max_length=64, pattern=r"^\d+(\.\d+)+$")]
+
+
+class Settings(Section):
+    """What collect reads."""
+
+    name: ClassVar[str] = "collect"
+
+    ae_title: AETitle = "ISOCENTER"
+    """Our AE title."""
+    bind: str = "0.0.0.0"
+    """The address that is listened on."""
+    port: int = Field(default=11112, ge=0, le=65535)
+    """The port that is listened on; 0 takes a free one."""
+    calling_ae_titles: list[AETitle] = []
+    """Who may send; empty: anyone. Others are rejected: calling AE title not recognised."""
+    require_called_ae_title: bool = False
+    """Rejects a sender that calls us by another AE title."""
+    quiet_seconds: float = Field(default=60.0, ge=0)
+    """A study is complete when this long no new image came and no association that carried it is open. Scanners that
+    send while they scan pause for up to a minute between series."""
+    quiet_seconds_by_ae: dict[str, float] = {}
+    """The same for one sender: `{ CT1 = 10 }`."""
+    private_sop_classes: list[PrivateUID] = []
+    """Storage SOP classes that the standard does not know."""
+    private_transfer_syntaxes: list[PrivateUID] = []
+    """Transfer syntaxes that the standard does not know."""
+    durability: Literal["instance", "association", "none"] = "instance"
+    """When bytes are forced to the disk. "instance": before each success, so a power cut loses nothing that was
+    acknowledged. "association": when the association ends; a power cut may lose what it carried. "none": when the
+    operating system likes to; a power cut may lose the last half minute."""
+    least_free_bytes: int = Field(default=2**30, ge=0)
+    """With less room than this on the disk, associations are rejected (transient, local limit exceeded) and C-STOREs
+    on open ones are answered 0xA700 (out of resources)."""
+    most_associations: int = Field(default=32, ge=1, le=1000)
+    """Associations at once; more are rejected: local limit exceeded."""
+    maximum_pdu_bytes: int = Field(default=131072, ge=16384, le=2**20)
+    """Offered as the largest PDU. The default is the largest that DCMTK sends."""
+    acse_timeout_seconds: float = Field(default=30.0, gt=0)
+    """Longest wait for an association request once the connection is open."""
+    network_timeout_seconds: float = Field(default=60.0, gt=0)
+    """An association that is silent this long is aborted."""
+    stop_seconds: float = Field(default=20.0, ge=0)
+    """When told to stop, open associations get this long to end."""
+    most_pending_rows: int = Field(default=20000, ge=100)
+    """Index rows that are kept in memory while the database is away (about 2 KB each); what is more is mended from the
+    files when it is back."""
+
+    def quiet_time(self, calling_ae_title: str) -> timedelta:
+        """How long a study from this sender must be quiet."""
+        return timedelta(seconds=self.quiet_seconds_by_ae.get(calling_ae_title, self.quiet_seconds))
