@@ -30,7 +30,15 @@ Save = Callable[[Session, Row], None]
 
 
 class Retry(Exception):
-    """The work can't be done now and may be possible later; the text is the reason a person will read."""
+    """The work can't be done now and may be possible later; the text is the reason a person will read.
+
+    `after` is how long to wait, instead of the stage's doubling delay. With `counts` False nothing was tried, and no
+    attempt is spent.
+    """
+
+    def __init__(self, reason: str, after: timedelta | None = None, counts: bool = True) -> None:
+        super().__init__(reason)
+        self.after, self.counts = after, counts
 
 
 class GiveUp(Exception):
@@ -54,6 +62,7 @@ class Stage:
     first_delay: timedelta = timedelta(seconds=2)
     longest_delay: timedelta = timedelta(minutes=10)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
+    only: Callable[[], list[ColumnElement[bool]]] = list
 
     def delay(self, attempts: int) -> timedelta:
         """How long to wait after this many failed attempts: doubled each time, with jitter, up to a bound."""
@@ -74,6 +83,7 @@ def _is_waiting(stage: Stage) -> list[ColumnElement[bool]]:
         col(table.state).in_(stage.states),
         or_(col(table.lease_until).is_(None), col(table.lease_until) < now),
         or_(col(table.next_at).is_(None), col(table.next_at) <= now),
+        *stage.only(),
     ]
 
 
@@ -131,17 +141,19 @@ def _commit(book: Book, stage: Stage, key: str, token: str, save: Save) -> None:
 def _failed(book: Book, stage: Stage, key: str, token: str, error: Exception) -> None:
     expected = isinstance(error, Retry | GiveUp)
     reason = str(error) if expected else f"{type(error).__name__}: {error}"
+    after, counts = (error.after, error.counts) if isinstance(error, Retry) else (None, True)
     with book.write() as session:
         row = _locked(session, stage, key)
         if row is None or row.lease_owner != token:
             return
         row.lease_owner, row.lease_until = "", None
+        row.attempts -= 0 if counts else 1
         last = isinstance(error, GiveUp) or row.attempts >= stage.most_attempts
         if last:
             move(session, row, GAVE_UP[stage.table], reason)
             settle(session, row.study_instance_uid)
         else:
-            row.reason, row.next_at = reason, utc_now() + stage.delay(row.attempts)
+            row.reason, row.next_at = reason, utc_now() + (after or stage.delay(row.attempts))
         session.add(row)
         attempts = row.attempts
     ending = "dead" if last else "retry"

@@ -1,0 +1,1 @@
+"""send: to PACS and RIS, until acknowledged."""

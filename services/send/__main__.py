@@ -1,0 +1,5 @@
+"""`python -m services.send`."""
+
+from services.send.main import main
+
+main()

@@ -1,0 +1,82 @@
+"""One delivery: the object to its destination by the destination's wire, and the outcome for the book."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.sql import ColumnElement
+from sqlmodel import Session, col
+
+from services.send.doors import Doors
+from services.send.handlers import Refused, Unreachable, last_word
+from shared import metrics
+from shared.settings import Destination
+from shared.stage import GiveUp, Retry, Save
+from shared.store import Book, Delivery
+from shared.store.moves import Row, move, settle
+from shared.study import DeliveryEvent
+
+log = logging.getLogger(__name__)
+
+Wire = Callable[[Path, Destination], str]
+
+
+class Courier:
+    """Takes deliveries to their destinations; safe in several threads."""
+
+    def __init__(
+        self, book: Book, data_dir: Path, destinations: list[Destination], wires: dict[str, Wire], doors: Doors
+    ) -> None:
+        self._book, self._data_dir, self._wires, self._doors = book, data_dir, wires, doors
+        self._destinations = {d.name: d for d in destinations}
+
+    def only(self) -> list[ColumnElement[bool]]:
+        """What may be taken up now: nothing for a destination that is away or has its fill."""
+        closed = self._doors.closed()
+        return [col(Delivery.destination).not_in(closed)] if closed else []
+
+    def deliver(self, delivery_id: str) -> Save:
+        """Does one attempt.
+
+        Raises:
+            Retry: not accepted; attempts are left.
+            GiveUp: not accepted, and never will be without a person.
+        """
+        with self._book.read() as session:
+            delivery = session.get_one(Delivery, delivery_id)
+        destination = self._destinations.get(delivery.destination)
+        if destination is None:
+            raise GiveUp(f"{delivery.destination} is no destination in isocenter.toml any more: add it and replay")
+        try:
+            with self._doors.through(destination.name):
+                remark = self._wires[destination.kind](self._data_dir / delivery.path, destination)
+        except Retry as error:
+            if error.counts:
+                _count(delivery, _outcome(error))
+            raise last_word(error, delivery.attempts, destination.most_attempts) from None
+        _count(delivery, "accepted")
+        return _accepted(remark)
+
+
+def _accepted(remark: str) -> Save:
+    def save(session: Session, row: Row) -> None:
+        attempts = row.attempts
+        move(session, row, DeliveryEvent.ACCEPTED, remark)
+        row.attempts = attempts  # stays readable: how hard it was to deliver
+        settle(session, row.study_instance_uid)
+
+    return save
+
+
+def _outcome(error: Retry) -> str:
+    if isinstance(error, Unreachable):
+        return "unreachable"
+    return "refused" if isinstance(error, Refused) else "failed"
+
+
+def _count(delivery: Delivery, outcome: str) -> None:
+    metrics.DELIVERY_ATTEMPTS.labels(delivery.destination, delivery.kind, outcome).inc()
+    log.info(
+        "delivery study_instance_uid=%s destination=%s kind=%s attempt=%d outcome=%s",
+        delivery.study_instance_uid, delivery.destination, delivery.kind, delivery.attempts, outcome,
+    )  # fmt: skip

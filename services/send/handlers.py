@@ -1,0 +1,75 @@
+"""A peer's answer in, what becomes of the delivery out: sent is sent only on the peer's own word."""
+
+from shared.hl7.acknowledgement import Acknowledgement
+from shared.stage import GiveUp, Retry
+
+# What a peer refuses for the object's own sake seldom changes: a few attempts, in case the peer was at fault.
+MOST_REFUSALS = 3
+
+_DUPLICATE = 0x0111
+_WARNINGS = {0x0107, 0x0116, 0xB000, 0xB006, 0xB007}
+
+# What a PACS says and means, with what a person can do (PS3.4 B.2.3, PS3.7 C.5).
+_STORE_WORDS = {
+    0xA7: "is out of resources: free space on it",
+    0xA9: "says that the object does not match its SOP class",
+    0xC: "can't understand the object",
+    0x0110: "failed to process the object",
+    0x0117: "says that the SOP instance is not valid",
+    0x0122: "does not support the SOP class: allow it there",
+    0x0124: "does not allow us to store: enter our AE title there",
+}
+
+
+class Unreachable(Retry):
+    """The destination as a whole can't be used at the moment: others that wait for it need not be tried."""
+
+
+class Refused(Retry):
+    """The destination said no to this object."""
+
+
+def read_store_status(status: int, comment: str = "") -> str:
+    """What a C-STORE's status means; returns the remark on an accepted object, empty for plain success.
+
+    Raises:
+        Unreachable: out of resources (0xA7xx).
+        Refused: any other failure.
+    """
+    said = f" ({comment})" if comment else ""
+    if status == 0x0000:
+        return ""
+    if status in _WARNINGS:
+        return f"accepted with warning 0x{status:04X}{said}"
+    if status == _DUPLICATE:
+        return "the destination had it already"
+    words = _STORE_WORDS.get(status) or _STORE_WORDS.get(status >> 8) or _STORE_WORDS.get(status >> 12)
+    reason = f"the destination {words or 'refused the object'}: status 0x{status:04X}{said}"
+    raise (Unreachable if status >> 8 == 0xA7 else Refused)(reason)
+
+
+def read_answer(answer: Acknowledgement, control_id: str) -> str:
+    """What an HL7 answer means: accepted only with MSA-1 AA (or CA) for our MSH-10; returns the peer's remark, if any.
+
+    Raises:
+        Retry: it was an answer to another message, or an error (AE, CE).
+        Refused: it was a rejection (AR, CR).
+    """
+    said = f": {answer.text}" if answer.text else ""
+    if answer.control_id != control_id:
+        raise Retry(f"the answer is for message {answer.control_id!r}, not for ours {control_id!r}: counted as none")
+    if answer.code in ("AA", "CA"):
+        return answer.text
+    if answer.code in ("AE", "CE"):
+        raise Retry(f"the destination answered {answer.code}{said}")
+    if answer.code in ("AR", "CR"):
+        raise Refused(f"the destination rejected the message, {answer.code}{said}")
+    raise Retry(f"the destination answered {answer.code!r}, which is no acknowledgement code{said}")
+
+
+def last_word(error: Retry, attempts: int, most_attempts: int) -> Retry | GiveUp:
+    """The error itself while attempts are left, else the giving up."""
+    most = min(MOST_REFUSALS, most_attempts) if isinstance(error, Refused) else most_attempts
+    if not error.counts or attempts < most:
+        return error
+    return GiveUp(f"{error}; given up after {attempts} attempts: mend the cause and replay")

@@ -1,0 +1,81 @@
+"""send's DICOM wire: a C-STORE SCU, one association a delivery."""
+
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from services.send.handlers import Refused, Unreachable, read_store_status
+from shared.settings import Destination
+from shared.stage import GiveUp
+
+_LONGEST_CONNECT = 5.0  # a host that drops packets must not hold a worker for the whole time-out
+
+
+def store(path: Path, destination: Destination, ae_title: str) -> str:
+    """Stores the object; returns the PACS's remark, empty for plain success.
+
+    Raises:
+        Unreachable: no association, no answer in time, or the PACS is out of resources.
+        Refused: the PACS does not take this object.
+        GiveUp: the file is gone or no DICOM object.
+    """
+    dataset = _read(path)
+    association = _associate(dataset, destination, ae_title)
+    try:
+        status = association.send_c_store(dataset)
+    except (ValueError, RuntimeError) as error:
+        if not association.is_established:
+            raise Unreachable("the association ended before the object was sent") from None
+        raise Refused(f"the object can't be encoded for the destination: {error}") from None
+    finally:
+        _part(association)
+    if "Status" not in status:
+        raise Unreachable(
+            f"no answer to C-STORE within {destination.timeout_seconds:g} s, or the association was aborted"
+        )
+    return read_store_status(int(status.Status), str(status.get("ErrorComment", "")))
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        dataset = dcmread(path)
+        _ = dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.file_meta.TransferSyntaxUID
+    except FileNotFoundError:
+        raise GiveUp("the object's file is gone: replay the run, which makes it again") from None
+    except (InvalidDicomError, AttributeError, EOFError) as error:
+        raise GiveUp(f"the object's file can't be read ({type(error).__name__}): replay the run") from None
+    return dataset
+
+
+def _associate(dataset: Dataset, destination: Destination, ae_title: str) -> Association:
+    ae = AE(ae_title=ae_title)
+    seconds = destination.timeout_seconds
+    ae.connection_timeout = min(seconds, _LONGEST_CONNECT)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = seconds
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    syntaxes = [syntax, ImplicitVRLittleEndian] if syntax == ExplicitVRLittleEndian else [syntax]
+    ae.add_requested_context(dataset.SOPClassUID, syntaxes)
+    association = ae.associate(destination.host, destination.port, ae_title=destination.ae_title)
+    where = f"{destination.ae_title}@{destination.host}:{destination.port}"
+    if association.is_established:
+        return association
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        said = answer.reason_str if answer is not None else "no reason given"
+        raise Unreachable(f"{where} rejected the association: {said}")
+    if association.rejected_contexts:
+        name = UID(dataset.SOPClassUID).name
+        raise Refused(f"{where} does not take {name} in {syntax.name}: allow it there")
+    raise Unreachable(f"no association with {where}: it can't be reached, or ended it")
+
+
+def _part(association: Association) -> None:
+    """Releases; an association that no longer answers is aborted, so that no thread is left behind."""
+    if association.is_established:
+        association.release()
+    if not (association.is_released or association.is_aborted):
+        association.abort()

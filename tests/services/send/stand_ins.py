@@ -1,0 +1,170 @@
+"""Peers that behave as told, and a book with deliveries for them."""
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pynetdicom import AE, evt
+from sqlmodel import select
+
+from shared.settings import Destination
+from shared.stage import Stage, run_next
+from shared.store import Book, Delivery, Run, Study
+from shared.store.moves import enter
+from shared.study import DeliveryState, RunState, StudyState
+
+
+class StandInPacs:
+    """A C-STORE SCP that answers with the next of `statuses`, and keeps what it accepted."""
+
+    def __init__(self, port: int = 0, statuses: list[int] | None = None, wait: threading.Event | None = None) -> None:
+        self.statuses, self.wait = statuses or [], wait
+        self.received: list[str] = []
+        self.asked = threading.Event()
+        self.ae = AE("PACS")
+        self.ae.add_supported_context(SecondaryCaptureImageStorage)
+        self.ae.maximum_associations = 50
+        self._server = self.ae.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+        )
+        self.port = int(self._server.socket.getsockname()[1])
+
+    def _store(self, event: Any) -> int:
+        self.asked.set()
+        if self.wait:
+            self.wait.wait(20)
+        status = self.statuses.pop(0) if self.statuses else 0x0000
+        if status == 0x0000:
+            self.received.append(str(event.dataset.SOPInstanceUID))
+        return status
+
+    def stop(self) -> None:
+        self.ae.shutdown()
+
+
+class StandInRis:
+    """An MLLP receiver; `behave` gets the connection and the message, and does as it likes."""
+
+    def __init__(self, behave: Callable[[socket.socket, bytes], None]) -> None:
+        self.messages: list[bytes] = []
+        self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(20)
+            data = b""
+            while not data.endswith(b"\x1c\x0d"):
+                more = connection.recv(65536)
+                if not more:
+                    return
+                data += more
+            self.messages.append(data[1:-2])
+            self._behave(connection, data[1:-2])
+
+    def stop(self) -> None:
+        self._listener.close()
+
+
+def answer(connection: socket.socket, message: bytes, code: str = "AA", control_id: str = "") -> None:
+    """Acknowledges a message, or another one."""
+    own = control_id or message.split(b"|")[9].decode()
+    text = f"MSH|^~\\&|RIS|H|ISO|H|20260101||ACK^R01^ACK|A1|P|2.5.1\rMSA|{code}|{own}|{code} it is\r"
+    connection.sendall(b"\x0b" + text.encode() + b"\x1c\x0d")
+
+
+class Post:
+    """A book with one study, one run, and deliveries."""
+
+    def __init__(self, book: Book, data_dir: Path) -> None:
+        self.book, self.data_dir = book, data_dir
+        with book.write() as session:
+            session.add(Study(study_instance_uid="1.2.3", state=StudyState.RUNNING))
+            session.flush()
+            run = Run(
+                id="run-1", study_instance_uid="1.2.3", revision=1, package="chest_opacity", version="1.0.0",
+                kind="reader", state=RunState.SENDING,
+            )  # fmt: skip
+            session.add(run)
+
+    def add(self, destination: str, identifier: str) -> str:
+        """A delivery of an object made for it: SC for a UID, ORU for anything else."""
+        kind = "SC" if identifier.startswith("1.") else "ORU"
+        path = self.data_dir / f"{identifier}.{kind.lower()}"
+        if kind == "SC":
+            write_object(path, identifier)
+        else:
+            path.write_bytes(f"MSH|^~\\&|ISO|H|RIS|H|20260101||ORU^R01^ORU_R01|{identifier}|P|2.5.1\rPID|1\r".encode())
+        with self.book.write() as session:
+            row = Delivery(
+                id=f"{destination}-{identifier}", run_id="run-1", study_instance_uid="1.2.3", destination=destination,
+                kind=kind, identifier=identifier, path=path.name,
+            )  # fmt: skip
+            enter(session, row)
+        return row.id
+
+    def get(self, delivery_id: str) -> Delivery:
+        with self.book.read() as session:
+            return session.get_one(Delivery, delivery_id)
+
+    def study(self) -> Study:
+        with self.book.read() as session:
+            return session.get_one(Study, "1.2.3")
+
+    def hasten(self) -> None:
+        """Makes what waits for its next time due now."""
+        with self.book.write() as session:
+            for row in session.exec(select(Delivery).where(Delivery.state == DeliveryState.WAITING)):
+                row.next_at = None
+                session.add(row)
+
+    def run(self, stage: Stage) -> int:
+        """Works until nothing can be taken up; returns how many attempts that were."""
+        count = 0
+        while run_next(self.book, stage):
+            count += 1
+        return count
+
+
+def write_object(path: Path, sop_instance_uid: str) -> None:
+    """A small Secondary Capture."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, sop_instance_uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.PatientID = "1.2.3", "1.2.3.4", "P1"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(path, enforce_file_format=True)
+    assert dcmread(path).SOPInstanceUID == sop_instance_uid
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def pacs_at(port: int, **more: Any) -> Destination:
+    """[[destinations]] of a PACS."""
+    return Destination(name="PACS", kind="dicom", host="127.0.0.1", port=port, ae_title="PACS", **more)
+
+
+def ris_at(port: int, **more: Any) -> Destination:
+    """[[destinations]] of a RIS."""
+    return Destination(name="RIS", kind="mllp", host="127.0.0.1", port=port, **more)

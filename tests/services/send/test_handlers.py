@@ -1,0 +1,74 @@
+"""Peers' answers and what becomes of the delivery."""
+
+import pytest
+
+from services.send.handlers import MOST_REFUSALS, Refused, Unreachable, last_word, read_answer, read_store_status
+from shared.hl7.acknowledgement import Acknowledgement
+from shared.stage import GiveUp, Retry
+
+
+@pytest.mark.parametrize(
+    ("status", "remark"),
+    [(0x0000, ""), (0xB000, "0xB000"), (0xB006, "0xB006"), (0xB007, "0xB007"), (0x0107, "0x0107"), (0x0111, "already")],
+)
+def test_statuses_that_are_an_acceptance(status: int, remark: str) -> None:
+    assert remark in read_store_status(status)
+    assert bool(read_store_status(status)) == bool(remark)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        (0xA700, Unreachable, "free space"),
+        (0xA7FF, Unreachable, "free space"),
+        (0xA900, Refused, "SOP class"),
+        (0xC000, Refused, "can't understand"),
+        (0xCFFF, Refused, "can't understand"),
+        (0x0122, Refused, "allow it there"),
+        (0x0124, Refused, "AE title"),
+        (0xFE00, Refused, "0xFE00"),
+        (0xFF00, Refused, "0xFF00"),
+        (0xB123, Refused, "0xB123"),
+        (0x0001, Refused, "0x0001"),
+    ],
+)
+def test_statuses_that_are_none(status: int, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said) as caught:
+        read_store_status(status, "the PACS's words")
+    assert type(caught.value) is kind
+    assert "the PACS's words" in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["AA", "CA"])
+def test_an_acceptance_of_our_message(code: str) -> None:
+    assert read_answer(Acknowledgement(code, "ID1", ""), "ID1") == ""
+    assert read_answer(Acknowledgement(code, "ID1", "thanks"), "ID1") == "thanks"
+
+
+@pytest.mark.parametrize(
+    ("code", "control_id", "kind"),
+    [
+        ("AA", "ID2", Retry),
+        ("AA", "", Retry),
+        ("AR", "ID2", Retry),
+        ("AE", "ID1", Retry),
+        ("CE", "ID1", Retry),
+        ("", "ID1", Retry),
+        ("OK", "ID1", Retry),
+        ("AR", "ID1", Refused),
+        ("CR", "ID1", Refused),
+    ],
+)
+def test_whatever_else_is_none(code: str, control_id: str, kind: type[Exception]) -> None:
+    with pytest.raises(Retry) as caught:
+        read_answer(Acknowledgement(code, control_id, "why"), "ID1")
+    assert type(caught.value) is kind
+
+
+def test_attempts_end() -> None:
+    assert isinstance(last_word(Retry("x"), 11, 12), Retry)
+    assert isinstance(last_word(Retry("x"), 12, 12), GiveUp)
+    assert isinstance(last_word(Refused("x"), MOST_REFUSALS - 1, 12), Refused)
+    assert isinstance(last_word(Refused("x"), MOST_REFUSALS, 12), GiveUp)
+    assert isinstance(last_word(Refused("x"), 1, 1), GiveUp)
+    assert isinstance(last_word(Retry("busy", counts=False), 99, 12), Retry)
