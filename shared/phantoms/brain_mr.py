@@ -30,7 +30,6 @@ class _Head:
     x: Array
     y: Array
     z: Array
-    scale: float
     rng: np.random.Generator
 
     def ellipsoid(self, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Array:
@@ -79,8 +78,9 @@ def _head_grid(rng: np.random.Generator, slices: int, size: int, spacing_mm: tup
     rolled_x, rolled_y = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
     flat = np.zeros((slices, size, size))
     xs, ys, zs = flat + rolled_x, flat + rolled_y, flat + z + nod * rolled_y
-    warped = [c / scale + 1.5 * _smooth_noise(flat.shape, (between, within), 75.0, rng) for c in (xs, ys, zs)]
-    return _Head(*(np.asarray(c, np.float32) for c in warped), scale=scale, rng=rng)
+    warps = [_smooth_noise(flat.shape, (between, within), 75.0, rng) for _ in range(3)]
+    wx, wy, wz = (np.asarray(c / scale + 1.5 * w, np.float32) for c, w in zip((xs, ys, zs), warps, strict=True))
+    return _Head(wx, wy, wz, rng)
 
 
 def _smooth_noise(
@@ -114,7 +114,7 @@ def _folds(head: _Head, wavelength_mm: float, radial: float) -> Array:
     return (np.abs(value) / np.maximum(slope, 0.35 * float(steep.mean()))).astype(np.float32)
 
 
-def _over(signal: Array, distance: Array, value: float | Array, softness_mm: float = 0.45) -> None:
+def _over(signal: Array, distance: NDArray[np.floating], value: float | Array, softness_mm: float = 0.45) -> None:
     """Paint `value` where `distance` is negative, with an edge as soft as the scanner's point spread."""
     cover = 1.0 / (1.0 + np.exp(np.clip(distance / softness_mm, -30, 30)))
     signal += cover * (value - signal)
