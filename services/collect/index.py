@@ -159,10 +159,10 @@ def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
         return study, False
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     row = Study(**study_values(first)).model_dump()
-    made: Any = session.execute(insert(Study).values(**row).on_conflict_do_nothing())
+    made = session.scalar(insert(Study).values(**row).on_conflict_do_nothing().returning(col(Study.study_instance_uid)))
     study = session.get(Study, uid, with_for_update=True, populate_existing=True)
     assert study is not None
-    return study, made.rowcount == 1
+    return study, made is not None
 
 
 def _write_new(

@@ -23,7 +23,6 @@ from shared import metrics
 log = logging.getLogger(__name__)
 
 _TRANSIENT, _PRESENTATION, _LOCAL_LIMIT = 0x02, 0x03, 0x02  # PS3.8 table 9-21
-_ENDINGS = (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_CONN_CLOSE)
 
 
 class Listener:
@@ -51,7 +50,8 @@ class Listener:
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._on_open), (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_ESTABLISHED, self._on_established), (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_C_STORE, self._on_store), *((event, self._on_end) for event in _ENDINGS),
+            (evt.EVT_C_STORE, self._on_store), (evt.EVT_RELEASED, self._on_end), (evt.EVT_ABORTED, self._on_end),
+            (evt.EVT_CONN_CLOSE, self._on_close),
         ]  # fmt: skip
         self._server = self._entity().start_server(
             (self.settings.bind, self.settings.port), block=False, evt_handlers=handlers
@@ -123,6 +123,12 @@ class Listener:
         if event.event is evt.EVT_ABORTED:
             metrics.ASSOCIATIONS.labels("aborted").inc()
         self._end(event.assoc)
+
+    def _on_close(self, event: Any) -> None:
+        self._end(event.assoc)
+        if event.assoc.requestor.primitive is None:
+            # pynetdicom waits on for a request that can't come any more: a port check would hold a slot for long
+            event.assoc.dul.to_user_queue.put(None)
 
     def _end(self, assoc: Any) -> None:
         """Once per association, by whichever of its endings comes first."""

@@ -84,7 +84,7 @@ def _read(file: IO[bytes], size: int) -> Header:
         body,  # type: ignore[arg-type]
         is_implicit_VR=transfer_syntax_uid in _IMPLICIT,
         is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
-        stop_when=lambda tag, _vr, _length: tag.group >= _PIXEL_GROUP,
+        stop_when=lambda tag, _vr, _length: tag.group == _PIXEL_GROUP,
     )
     if not ds:
         raise UnreadableInstance("the data set is empty or can't be parsed")
@@ -148,6 +148,7 @@ def _text(ds: Dataset, keyword: str) -> str:
 def _number(ds: Dataset, keyword: str) -> int | None:
     text = _text(ds, keyword).split("\\")[0]
     try:
-        return int(float(text)) if text else None
+        number = int(float(text))
     except (ValueError, OverflowError):
         return None
+    return number if abs(number) < 2**31 else None  # PS3.5 6.2: what an IS can hold

@@ -1,5 +1,6 @@
 """A running collect on a free port, and a sender that can send anything."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -9,21 +10,22 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.filewriter import write_dataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
+from services.collect.handlers import StoredInstance
 from services.collect.main import Collect, quiet_pydicom
 from services.collect.settings import Settings
 from shared.bus import Bus, celery_app
 from shared.dicom.header import Header
-from services.collect.handlers import StoredInstance
 from shared.service import Service
 from shared.settings import Config, Core
 from shared.store import Book, Instance, Journal, Quarantine, Study, open_book
+from tests.books import KINDS, new_book
 
 
 @pytest.fixture
@@ -32,21 +34,37 @@ def dicom_bench(bench: Path) -> Path:
     return bench / "data" / "dicom"
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty book on SQLite, migrated once."""
+    path = tmp_path_factory.mktemp("collect") / "migrated.db"
+    book = open_book(f"sqlite:///{path}")
+    book.migrate()
+    book.close()
+    return path
+
+
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[Book]:
+def book(migrated: Path, tmp_path: Path) -> Iterator[Book]:
+    shutil.copy(migrated, tmp_path / "isocenter.db")
     book = open_book(f"sqlite:///{tmp_path}/isocenter.db")
-    book.migrate()
     yield book
     book.close()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def module_book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
+    with new_book(request.param, tmp_path_factory.mktemp("book")) as book:
+        yield book
 
 
 @pytest.fixture
-def any_book(database_url: str) -> Iterator[Book]:
-    """The book on each database that it runs on."""
-    book = open_book(database_url)
-    book.migrate()
-    yield book
-    book.close()
+def any_book(module_book: Book) -> Iterator[Book]:
+    """An empty book, on each database that it runs on."""
+    yield module_book
+    with module_book.write() as session:
+        for table in reversed(SQLModel.metadata.sorted_tables):
+            session.execute(table.delete())
 
 
 @pytest.fixture
@@ -133,6 +151,12 @@ def associate() -> Iterator[Callable[..., Sender]]:
     for sender in senders:
         if sender.assoc.is_established:
             sender.assoc.abort()
+
+
+@pytest.fixture
+def sender_to() -> type[Sender]:
+    """For a collect in a process of its own."""
+    return Sender
 
 
 def encoded(ds: Dataset, implicit: bool = False, little: bool = True) -> bytes:

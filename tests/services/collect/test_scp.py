@@ -316,11 +316,12 @@ def test_a_pdu_of_four_gigabytes_is_not_waited_for(start, associate, pages, tool
     assert tools.post(associate(collect), tools.image(STUDY)) == 0
 
 
-def test_a_port_check_leaves_no_trace(start, pages) -> None:
-    collect = start()
-    for _ in range(3):
+def test_a_port_check_holds_no_slot_and_leaves_no_trace(start, associate, pages, tools) -> None:
+    collect = start(most_associations=2)
+    for _ in range(6):
         socket.create_connection(("127.0.0.1", collect.listener.port), timeout=5).close()
-    time.sleep(0.3)
+    tools.until(lambda: not collect.listener._server.active_associations, seconds=5)
+    assert associate(collect).assoc.is_established
     assert pages.quarantine() == []
 
 

@@ -1,0 +1,135 @@
+"""At start the rows follow the files."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from services.collect.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.reconcile import reconcile
+
+STUDY = "1.2.3"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StoreFolder:
+    return StoreFolder(tmp_path / "store")
+
+
+def put(folder: StoreFolder, ds: Dataset) -> Path:
+    """A stored file, as a collect that died before its row left it."""
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    out = BytesIO()
+    ds.save_as(out, enforce_file_format=True)
+    received = folder.incoming / "in.dcm"
+    received.write_bytes(out.getvalue())
+    place = PurePosixPath(ds.StudyInstanceUID, ds.SeriesInstanceUID, f"{ds.SOPInstanceUID}.dcm")
+    kept, place = folder.keep(received, place, data_set_sha256(received))
+    assert kept is not Kept.KNOWN
+    return folder.root / place
+
+
+def test_files_without_rows_get_them(any_book, pages_of, folder, tools) -> None:
+    images = [tools.image(STUDY, sop=f"1.4.{n}") for n in range(3)] + [tools.image("1.2.4")]
+    paths = [put(folder, ds) for ds in images]
+    os.utime(paths[0], (1700000000, 1700000000))
+    found = reconcile(any_book, folder, 120)
+    assert (found.files, found.indexed, found.missing, found.strange) == (4, 4, 0, 0)
+    pages = pages_of(any_book)
+    rows = pages.instances(STUDY)
+    assert {folder.root / row.path for row in rows} == set(paths[:3])
+    assert rows[0].received_at == datetime.fromtimestamp(1700000000, UTC)
+    assert rows[0].header["patient_id"] == "P1"
+    assert pages.study(STUDY).state == "collecting"
+    again = reconcile(any_book, folder, 120)
+    assert (again.files, again.indexed) == (4, 0)
+
+
+def test_a_file_that_came_after_the_study_was_complete_reopens_it(book, pages, folder, tools) -> None:
+    from shared.store import Study
+    from shared.store.moves import move
+    from shared.study import StudyEvent
+
+    put(folder, tools.image(STUDY))
+    reconcile(book, folder, 120)
+    with book.write() as session:
+        move(session, session.get_one(Study, STUDY), StudyEvent.COMPLETED)
+        move(session, session.get_one(Study, STUDY), StudyEvent.REFUSED)
+    put(folder, tools.image(STUDY))
+    reconcile(book, folder, 120)
+    assert (pages.study(STUDY).state, pages.study(STUDY).revision) == ("collecting", 2)
+
+
+def test_other_bytes_beside_are_told_once(book, pages, folder, tools) -> None:
+    first, other = tools.image(STUDY, sop="1.4"), tools.image(STUDY, sop="1.4", PatientID="P2")
+    put(folder, first)
+    beside = put(folder, other)
+    assert "~" in beside.name
+    reconcile(book, folder, 120)
+    assert reconcile(book, folder, 120).indexed == 0
+    (row,) = pages.instances()
+    assert (row.conflicts, row.header["patient_id"]) == (1, "P1")
+
+
+def test_rows_without_files_are_told_and_stay(book, pages, folder, tools, caplog) -> None:
+    gone, kept = put(folder, tools.image(STUDY)), put(folder, tools.image(STUDY))
+    whole_study = put(folder, tools.image("1.2.4"))
+    reconcile(book, folder, 120)
+    gone.unlink()
+    for path in (whole_study, whole_study.parent, whole_study.parent.parent):
+        path.unlink() if path.is_file() else path.rmdir()
+    found = reconcile(book, folder, 120)
+    assert (found.missing, found.files) == (2, 1)
+    assert len(pages.instances()) == 3
+    assert pages.journal(STUDY)[-1].reason == "1 stored images are missing from the disk"
+    assert pages.journal("1.2.4")[-1].event == "files_missing"
+    count = len(pages.journal(STUDY))
+    reconcile(book, folder, 120)
+    assert len(pages.journal(STUDY)) == count
+    assert kept.exists()
+
+
+def test_strange_files_are_left_and_told(book, pages, folder, tools) -> None:
+    path = put(folder, tools.image(STUDY))
+    (path.parent / "9.9.9.dcm").write_bytes(path.read_bytes())
+    (path.parent / "8.8.8.dcm").write_bytes(b"no DICOM")
+    (folder.root / "lost+found").mkdir()
+    found = reconcile(book, folder, 120)
+    assert (found.indexed, found.strange) == (1, 2)
+    assert len(list(path.parent.iterdir())) == 3
+
+
+def test_half_written_files_are_removed(book, folder) -> None:
+    old, fresh = folder.incoming / "old.dcm", folder.incoming / "fresh.dcm"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    then = time.time() - timedelta(minutes=10).total_seconds()
+    os.utime(old, (then, then))
+    assert reconcile(book, folder, 120).stale == 1
+    assert fresh.exists()
+
+
+def test_a_study_stored_while_the_database_was_away_is_mended(
+    start, associate, book, pages, tools, monkeypatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    def away(*_: object) -> None:
+        raise OperationalError("select 1", {}, Exception("connection refused"))
+
+    collect = start(most_pending_rows=100)
+    collect.index.most_pending = 2
+    sender, images = associate(collect), [tools.image(STUDY) for _ in range(6)]
+    with monkeypatch.context() as patch:
+        patch.setattr(book, "write", away)
+        assert [tools.post(sender, ds) for ds in images] == [0] * 6
+        sender.release()
+        time.sleep(0.7)
+    tools.until(lambda: len(pages.instances()) == 6)
