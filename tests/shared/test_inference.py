@@ -1,0 +1,128 @@
+"""Rows reach the model in order and in bounded batches, and nonsense from it is refused."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared import inference
+from shared.imaging.frames import UndecodablePixels, load_frames
+from shared.inference import Unreadable, read_images, scalar
+from shared.package import Manifest, Package
+from tests.images import noise, write, write_slices
+
+CODE = {"value": "x", "scheme": "99ISO", "meaning": "x"}
+
+
+def package(shape: Sequence[int] = (1, -1, -1), **more: Any) -> Package:
+    manifest = {
+        "schema": 1,
+        "package": {"name": "mean", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
+        "selector": {}, "tensors": {"input": {"name": "image", "shape": list(shape)}},
+        "outputs": [{"name": "mean", "tensor": "mean", "kind": "regression", "code": CODE}], **more,
+    }  # fmt: skip
+    return Package(Path("mean"), Manifest.model_validate(manifest))
+
+
+class Means:
+    """The port of shared.serving, in this process: the mean of each row, or what `answer` makes of it."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.asked: list[tuple[int, ...]] = []
+        self.answer = answer or (lambda mean: mean[:, np.newaxis])
+
+    def infer(self, model_name: str, inputs: Any, outputs: Any = None, **_: Any) -> dict[str, Any]:
+        self.asked.append(inputs["image"].shape)
+        return {"mean": self.answer(inputs["image"].mean((1, 2, 3)))}
+
+
+def test_every_frame_is_read_once_in_order_in_batches(tmp_path: Path) -> None:
+    frames = load_frames(write_slices(tmp_path, list(range(40))))
+    models = Means()
+    readings = list(read_images(package(), frames, models, 5))
+    assert [r.source for r in readings] == [f.source for f in frames]
+    assert [scalar(package(), r, "mean") for r in readings] == pytest.approx([f.pixels().mean() for f in frames])
+    assert [shape[0] for shape in models.asked] == [16, 16, 8]
+
+
+def test_images_of_different_shape_are_not_put_together(tmp_path: Path) -> None:
+    paths = [write(tmp_path, str(n), noise(8, 8 + n // 2), InstanceNumber=n) for n in range(4)]
+    models = Means()
+    assert len(list(read_images(package(), load_frames(paths), models, 5))) == 4
+    assert models.asked == [(2, 1, 8, 8), (2, 1, 8, 9)]
+
+
+def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "MOST_BYTES", 4 * 80 * 3)
+    frames = load_frames(write_slices(tmp_path, list(range(60))))
+    alive, most, lock = [0], [0], threading.Lock()
+    prepare = inference._row
+
+    def counted(*facts: Any) -> Any:
+        with lock:
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+        return prepare(*facts)
+
+    class Counting(Means):
+        def infer(self, model_name: str, inputs: Any, outputs: Any = None, **more: Any) -> dict[str, Any]:
+            with lock:
+                alive[0] -= len(inputs["image"])
+            return super().infer(model_name, inputs, outputs, **more)
+
+    monkeypatch.setattr(inference, "_row", counted)
+    models = Counting()
+    assert len(list(read_images(package(), frames, models, 5))) == 60
+    assert max(shape[0] for shape in models.asked) == 3
+    assert most[0] <= 6 + 3 + 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda mean: mean[:, np.newaxis] * np.nan, "not finite"),
+        (lambda mean: mean[:1, np.newaxis], r"has shape \[1, 1\] for 3 row"),
+        (lambda mean: np.float32(1), r"has shape \[\]"),
+    ],
+)
+def test_nonsense_from_the_model_is_refused(tmp_path: Path, answer: Any, words: str) -> None:
+    frames = load_frames(write_slices(tmp_path, [0, 1, 2]))
+    with pytest.raises(Unreadable, match=words):
+        list(read_images(package(), frames, Means(answer), 5))
+
+
+def test_one_number_is_one_number(tmp_path: Path) -> None:
+    frames = load_frames(write_slices(tmp_path, [0]))
+    reading = next(read_images(package(), frames, Means(lambda mean: np.zeros((1, 2))), 5))
+    with pytest.raises(Unreadable, match="one number was due"):
+        scalar(package(), reading, "mean")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (package((1, 512, 512)), r"shape \[1, 8, 10\], mean takes \[1, 512, 512\]"),
+        (package(grouping={"by": "series"}), "whole series"),
+        (package(preprocess=[{"step": "sharpen"}]), "no step 'sharpen'"),
+        (package(outputs=[{"name": "n", "tensor": "other", "kind": "regression", "code": CODE}]), "no output 'other'"),
+    ],
+)
+def test_a_package_that_does_not_fit_is_refused_in_words(tmp_path: Path, made: Package, words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        list(read_images(made, load_frames(write_slices(tmp_path, [0])), Means(), 5))
+
+
+def test_pixels_that_cannot_be_decoded_stop_the_reading(tmp_path: Path) -> None:
+    paths = write_slices(tmp_path, [0, 1, 2])
+    frames = load_frames(paths)
+    paths[1].write_bytes(paths[1].read_bytes()[:-40])
+    with pytest.raises(UndecodablePixels):
+        list(read_images(package(), frames, Means(), 5))
+
+
+def test_a_blank_image_is_marked(tmp_path: Path) -> None:
+    paths = [write(tmp_path, "a", noise() * 0, InstanceNumber=1), write(tmp_path, "b", InstanceNumber=2)]
+    assert [r.blank for r in read_images(package(), load_frames(paths), Means(), 5)] == [True, False]
