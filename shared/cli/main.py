@@ -152,30 +152,51 @@ def study(
             fail(f"no study {uid}: `isocenter studies` lists those that are there", 1)
 
 
+NameArgument = Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID, or accession number.")]
+
+
 @app.command()
-def complete(
-    uid: Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID, or accession number.")],
-    config: ConfigOption = None,
-) -> None:
+def complete(uid: NameArgument, config: ConfigOption = None) -> None:
     """Call a study complete at once, instead of waiting for its quiet time."""
     _press("complete", uid, config)
 
 
 @app.command()
 def replay(
-    uid: Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID, or accession number.")],
+    uid: Annotated[
+        str, typer.Argument(metavar="ID", help="Study Instance UID or accession number; or a run's or delivery's id.")
+    ],
     config: ConfigOption = None,
 ) -> None:
-    """Send a settled study round again, from the images that are kept."""
+    """Send a settled study, a run or a delivery round again, from what is kept."""
     _press("replay", uid, config)
 
 
-def _press(button: str, uid: str, config: Path | None) -> None:
+@app.command()
+def cancel(
+    uid: NameArgument, config: ConfigOption = None, why: Annotated[str, typer.Option(help="For the journal.")] = ""
+) -> None:
+    """Stop a study with its runs and deliveries."""
+    _press("cancel", uid, config, why=why)
+
+
+@app.command()
+def release(
+    uid: NameArgument,
+    who: Annotated[str, typer.Option(help="Who lets it through.")],
+    why: Annotated[str, typer.Option(help="Why it may be read all the same.")],
+    config: ConfigOption = None,
+) -> None:
+    """Let a study through that a gate holds; who and why stand in its journal."""
+    _press("release", uid, config, who=who, why=why)
+
+
+def _press(button: str, uid: str, config: Path | None, who: str = "", why: str = "") -> None:
     from shared.cli.studies import press
 
     page, _ = open_config(config)
     with _book(page) as book:
-        message = press(book, button, uid, actor=f"cli:{os.environ.get('USER', 'unknown')}")
+        message = press(book, button, uid, f"cli:{os.environ.get('USER', 'unknown')}", who, why)
     if message:
         fail(message, 1)
     print(f"{button}: done; `isocenter study {uid}` follows it")

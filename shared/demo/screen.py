@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from shared.cli.studies import studies_table
 from shared.store.view_models import StudyView
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ _COLOUR = {
     "delivered": "green", "held": "yellow", "refused": "bright_black", "dead": "red", "cancelled": "red",
     "pass": "green", "warn": "yellow", "hold": "red",
 }  # fmt: skip
-_STEP = {"done": "green", "now": "bold reverse", "retrying": "bold yellow", "held": "yellow", "dead": "red"}
 MOST_ROWS = 24
 
 
@@ -65,14 +65,10 @@ class Screen:
             head.add_row(Text("page", style="dim"), Text(progress.page, style="cyan"))
         if self._down:
             head.add_row(Text("down", style="red"), Text(", ".join(self._down), style="red"))
-        table = Table(expand=True, box=None, header_style="dim")
-        for column in ("study", "images", "path", "state", "gates and findings"):
-            table.add_column(column)
-        for view in views[:MOST_ROWS]:
-            table.add_row(_name(view), str(view.instances), _path(view), _state(view), _outcome(view))
-        if len(views) > MOST_ROWS:
-            table.add_row(f"… and {len(views) - MOST_ROWS} more", "", "", "", "")
-        return Panel(Group(head, Text(), table), title="Isocenter", border_style="blue")
+        more = Text(f"… and {len(views) - MOST_ROWS} more", "dim") if len(views) > MOST_ROWS else Text()
+        return Panel(
+            Group(head, Text(), studies_table(views[:MOST_ROWS]), more), title="Isocenter", border_style="blue"
+        )
 
     def results(self, views: list[StudyView], in_pacs: int, in_ris: int) -> None:
         """What came out, once everything is settled; the screen stays live below."""
@@ -121,13 +117,6 @@ def _because(view: StudyView) -> str:
     return f" ({view.reason})" if view.reason else ""
 
 
-def _path(view: StudyView) -> Text:
-    text = Text()
-    for step in view.path:
-        text.append(step.stage, style=_STEP.get(step.status, "dim")).append(" ")
-    return text
-
-
 def _state(view: StudyView) -> Text:
     return Text(view.state, style=_COLOUR.get(view.state, "bold"))
 
@@ -147,10 +136,3 @@ def _findings(view: StudyView) -> str:
 
 def _deliveries(view: StudyView) -> str:
     return "\n".join(f"{d.kind} → {d.destination}: {d.state}" for d in view.deliveries)
-
-
-def _outcome(view: StudyView) -> str:
-    if view.state in ("refused", "dead", "held"):
-        return view.reason
-    findings = "; ".join(words for run in view.runs for words in run.findings_in_words)
-    return findings or "; ".join(f"{gate.name} {gate.verdict}" for gate in view.gates)
