@@ -2,16 +2,21 @@
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from shared.serving.triton_environment import EnvironmentMissing, find_environment
+from shared.serving.triton_grpc import TritonModels
 from shared.serving.triton_server import TritonServer
 
-# onnx.proto3: field numbers and the two element types that the tests use
-FLOAT, DOUBLE = 1, 11
+# onnx.proto3: TensorProto.DataType by Triton's names
+ELEMENTS = {
+    "FP32": 1, "UINT8": 2, "INT8": 3, "UINT16": 4, "INT16": 5, "INT32": 6, "INT64": 7, "STRING": 8, "BOOL": 9,
+    "FP16": 10, "FP64": 11, "UINT32": 12, "UINT64": 13,
+}  # fmt: skip
+FLOAT = ELEMENTS["FP32"]
 Shape = Sequence[int | str]
 
 
@@ -94,17 +99,38 @@ def slow_network(products: int) -> bytes:
     return network(nodes, [tensor_info("square", FLOAT, ["m", "m"])], [tensor_info("power", FLOAT, ["m", "m"])])
 
 
+def types_network(names: Sequence[str]) -> bytes:
+    """For each type, its tensor in [N,3] → out of the same."""
+    return network(
+        [node("Identity", [f"{name}_in"], [f"{name}_out"]) for name in names],
+        [tensor_info(f"{name}_in", ELEMENTS[name], ["n", 3]) for name in names],
+        [tensor_info(f"{name}_out", ELEMENTS[name], ["n", 3]) for name in names],
+    )
+
+
+def types_config(names: Sequence[str]) -> str:
+    inputs = ", ".join(tensor(f"{name}_in", [3], f"TYPE_{name}") for name in names)
+    outputs = ", ".join(tensor(f"{name}_out", [3], f"TYPE_{name}") for name in names)
+    return f"max_batch_size: 8\ninput [{inputs}]\noutput [{outputs}]\ninstance_group [ {{ count: 1 }} ]\n"
+
+
 def write_packages(repository: Path) -> None:
-    """mean (batches of 8), weigh, slow (no batch) and broken (not a network)."""
+    """mean and weigh batch, slow doesn't; broken and misnamed can't be loaded."""
     image, score, copy = tensor("image", [1, -1, -1]), tensor("score", [1, 1, 1]), tensor("copy", [1, -1, -1])
     batches = "dynamic_batching { max_queue_delay_microseconds: 20000 }\n"
-    mean = f"max_batch_size: 8\ninput [{image}]\noutput [{score}, {copy}]\n{batches}"
-    weigh = f"max_batch_size: 8\ninput [{tensor('row', [-1])}]\noutput [{tensor('sum', [1])}]\n{batches}"
-    slow = f"max_batch_size: 0\ninput [{tensor('square', [-1, -1])}]\noutput [{tensor('power', [-1, -1])}]\n"
+    one = "instance_group [ { count: 1 } ]\n"
+    mean = f"max_batch_size: 8\ninput [{image}]\noutput [{score}, {copy}]\n{batches}{one}"
+    weigh = f"max_batch_size: 8\ninput [{tensor('row', [-1])}]\noutput [{tensor('sum', [1])}]\n{batches}{one}"
+    slow = f"max_batch_size: 0\ninput [{tensor('square', [-1, -1])}]\noutput [{tensor('power', [-1, -1])}]\n{one}"
+    threads = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
     package(repository / "mean", mean, mean_network())
-    package(repository / "weigh", weigh, weigh_network())
-    package(repository / "slow", slow, slow_network(400))
+    package(repository / "weigh", weigh + threads, weigh_network())
+    package(repository / "slow", slow + threads, slow_network(400))
     package(repository / "broken", mean, b"this is no network")
+    package(repository / "misnamed", mean, weigh_network())
+    numbers = [name for name in ELEMENTS if name != "STRING"]
+    package(repository / "numbers", types_config(numbers), types_network(numbers))
+    package(repository / "text", types_config(["STRING"]), types_network(["STRING"]))
     (repository / "README.md").write_text("A loose file, which Triton ignores.")
 
 
@@ -113,3 +139,53 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model_repository")
     write_packages(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def environment() -> Path:
+    try:
+        return find_environment().folder
+    except EnvironmentMissing as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path, environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """For tests that leave it as it is."""
+    with TritonServer(repository, tmp_path_factory.mktemp("logs") / "triton.log", environment=environment) as started:
+        yield started
+
+
+@pytest.fixture(params=["auto", "never"])
+def models(request: pytest.FixtureRequest, server: TritonServer) -> Iterator[TritonModels]:
+    """Triton asked through shared memory, and through gRPC alone."""
+    with TritonModels(server.url, request.param) as client:
+        yield client
+
+
+@pytest.fixture
+def own_server(repository: Path, environment: Path, tmp_path: Path) -> Iterator[TritonServer]:
+    """For one test to do with as it likes; not started yet."""
+    server = TritonServer(repository, tmp_path / "triton.log", environment=environment, models=["mean", "slow"])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def processes_naming() -> Callable[[str], dict[int, str]]:
+    """Living processes whose command line has this text: the server's guard and stubs name their shared memory."""
+
+    def find(text: str) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit() or int(folder.name) == os.getpid():
+                continue
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if text in command:
+                found[int(folder.name)] = command
+        return found
+
+    return find
