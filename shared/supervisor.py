@@ -35,7 +35,10 @@ class _Child:
 
 
 def _die_with_parent() -> None:
-    """Linux: the kernel ends the child when the supervisor dies, however it dies (prctl(2))."""
+    """Linux: the kernel ends the child when the thread that started it dies, however it dies (prctl(2)).
+
+    So the system must be started and watched from a thread that lasts: the main one.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -50,6 +53,7 @@ class System:
         self.core, self.triton = config.section(Core), config.section(Triton)
         self._children: dict[str, _Child] = {}
         self._server: TritonServer | None = None
+        self._triton_url = self.triton.url
 
     def start(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Opens the book, starts the services and Triton, and waits until the models are served.
@@ -78,6 +82,7 @@ class System:
     def _own_triton(self) -> TritonServer:
         """Not started yet, but its port is known, so that the services can start beside it."""
         port = choose_ports("127.0.0.1", {"grpc": 0})["grpc"]
+        self._triton_url = f"127.0.0.1:{port}"
         log_file = (self.logs or self.core.data_dir / "logs") / "triton.log"
         repository, environment = self.triton.model_repository, self.triton.environment
         return TritonServer(repository, log_file, environment=environment, grpc_port=port)
@@ -86,15 +91,15 @@ class System:
     def models_description(self) -> str:
         """Who reads, for the screen."""
         if self._server:
-            return f"Triton on this machine ({self._server.url})"
-        return f"Triton at {self.triton.url}" if self.triton.url else "ONNX Runtime in process: Triton can't run here"
+            return f"Triton on this machine ({self._triton_url})"
+        return f"Triton at {self._triton_url}" if self.triton.url else "ONNX Runtime in process: Triton can't run here"
 
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ)
         if self.config_path:
             environment[CONFIG_VARIABLE] = str(self.config_path.absolute())
         if self._server:
-            environment["ISOCENTER_TRITON_URL"] = self._server.url
+            environment["ISOCENTER_TRITON_URL"] = self._triton_url
         # One thread per library call: parallel work comes from several studies, not from one array operation.
         return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
 

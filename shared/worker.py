@@ -2,9 +2,11 @@
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 
 from shared.bus import Bus, queue_of
@@ -57,6 +59,8 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
 
     `concurrency` threads: the work waits for Triton, the disk or a peer, so threads serve it well.
     """
+    # Celery warns of a worker that runs as root; in a container that is the rule, and not ours to decide
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     bus = Bus(book, app, core.broker_prefix)
     book.ring = ring_after_commit(bus)
     setup_logging.connect(_keep_our_logging, weak=False)

@@ -14,8 +14,7 @@ from shared.demo.made_up import DemoStudy, made_up_studies, studies_below
 from shared.demo.modality import Refusal, push
 from shared.demo.stand_in_pacs import StandInPacs
 from shared.demo.stand_in_ris import StandInRis, send_order
-from shared.serving.triton_environment import EnvironmentMissing
-from shared.serving.triton_server import TritonNotStarted, choose_ports
+from shared.serving.triton_server import choose_ports
 from shared.settings import Config, Core, load_config
 from shared.store import Book, open_book
 from shared.store.view_models import StudyView
@@ -39,10 +38,11 @@ port = {collect_port}
 quiet_seconds = {quiet}
 
 [admit]
-bind = "127.0.0.1"
+host = "127.0.0.1"
 port = {admit_port}
 
 [status]
+host = "127.0.0.1"
 port = {status_port}
 
 [triton]
@@ -97,17 +97,22 @@ class Hospital:
         self._stop = threading.Event()
         self.failure = ""
 
+    def start(self) -> None:
+        """Starts the system. From the main thread: the kernel ends a child with the thread that started it.
+
+        Raises:
+            EnvironmentMissing, TritonNotStarted: as `System.start`.
+        """
+        self.system.start(self._say)
+        self.progress.models = self.system.models_description
+
     def run(self) -> None:
-        """Starts the system and pushes the studies; runs in a thread of its own beside the screen."""
+        """Pushes the studies; runs in a thread of its own beside the screen."""
         try:
-            self.system.start(self._say)
-            self.progress.models = self.system.models_description
             self._wait_for_doors()
             for study in self._studies():
                 self._push(study)
             self.progress.phase, self.progress.pushed = "pushed; waiting for results", True
-        except (EnvironmentMissing, TritonNotStarted) as error:
-            self.failure = str(error)
         except Exception as error:
             log.exception("the demonstration failed")
             self.failure = f"{type(error).__name__}: {error}"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from shared.demo.hospital import Hospital
 from shared.demo.screen import Screen
+from shared.serving.triton_environment import EnvironmentMissing
+from shared.serving.triton_server import TritonNotStarted
 from shared.store.view_models import StudyView
 from shared.study import StudyState
 
@@ -32,13 +34,19 @@ def run_demo(data: Path | None, once: bool, out: Path | None, as_json: bool) -> 
         hospital = Hospital(data, kept, work)
         screen = Screen(hospital.progress, live=not as_json)
         thread = threading.Thread(target=hospital.run, name="demo", daemon=True)
+        views: list[StudyView] = []
         try:
+            screen.update(views)
+            hospital.start()
             thread.start()
             views = _follow(hospital, screen, once, asked_to_stop)
+        except (EnvironmentMissing, TritonNotStarted) as error:
+            hospital.failure = str(error)
         finally:
             screen.close("stopping")
             hospital.stop()
-            thread.join(timeout=10)
+            if thread.ident:
+                thread.join(timeout=10)
         code = _exit_code(hospital, views, once, asked_to_stop.is_set())
         page = _page(hospital, views)
         (kept / "studies.json").write_text(json.dumps(page, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -60,8 +68,7 @@ def _follow(hospital: Hospital, screen: Screen, once: bool, asked_to_stop: threa
     while True:
         views = hospital.views()
         screen.update(views)
-        down = hospital.system.watch() if hospital.progress.pushed else []
-        screen.down(down)
+        screen.down(hospital.system.watch())
         now = f"{hospital.progress.sent} {[(v.state, v.runs, v.deliveries) for v in views]}"
         if now != before:
             before, last_change = now, time.monotonic()

@@ -50,7 +50,7 @@ def _step(file: IO[bytes] | Inflated, length: int, size: int) -> None:
 
 
 def _fragments(file: IO[bytes] | Inflated, size: int, order: str) -> int:
-    """Steps over encapsulated fragments (PS3.5 A.4); returns their length. A missing end delimiter is let pass."""
+    """Steps over encapsulated fragments to their delimiter (PS3.5 A.4); returns their length."""
     total = 0
     while len(head := file.read(8)) == 8:
         group, element, length = struct.unpack(order + "HHL", head)
@@ -61,6 +61,4 @@ def _fragments(file: IO[bytes] | Inflated, size: int, order: str) -> int:
             raise UnreadableInstance("the encapsulated pixel data is corrupt: an item tag is missing")
         _step(file, length, size)
         total += length
-    if head:
-        raise UnreadableInstance("the encapsulated pixel data is cut")
-    return total
+    raise UnreadableInstance("the encapsulated pixel data is cut: its end delimiter is missing")

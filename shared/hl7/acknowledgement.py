@@ -7,7 +7,7 @@ from datetime import datetime
 from hl7apy.core import Message as Er7Message
 
 from shared.hl7.message import DICTIONARIES, Header, component_of, read_header
-from shared.hl7.text import STANDARD, Hl7Error, escape, unescape
+from shared.hl7.text import Hl7Error, escape, in_standard, unescape
 
 _OUR_VERSION = "2.5.1"
 _WORDS = {
@@ -28,7 +28,7 @@ def build_acknowledgement(header: Header | None, error: Hl7Error | None = None, 
     answer = Er7Message("ACK", version=DICTIONARIES[version])
     _write_msh(answer, header, version)
     answer.msa.msa_1 = error.answer if error and severity == "E" else "AA"
-    answer.msa.msa_2 = _in_our_separators(header, header.control_id) if header else ""
+    answer.msa.msa_2 = in_standard(header.control_id, header.separators) if header else ""
     if error:
         if _before(version, "2.7"):
             answer.msa.msa_3 = escape(_ascii(error.text)[:80])
@@ -41,7 +41,7 @@ def _write_msh(answer: Er7Message, header: Header | None, version: str) -> None:
     if header:
         for ours, theirs in ((3, 5), (4, 6), (5, 3), (6, 4)):
             if value := header.fields[theirs] if theirs < len(header.fields) else "":
-                setattr(msh, f"msh_{ours}", _in_our_separators(header, value))
+                setattr(msh, f"msh_{ours}", in_standard(value, header.separators))
     event = header.field(9, 2) if header else ""
     msh.msh_7 = datetime.now().strftime("%Y%m%d%H%M%S")
     msh.msh_9 = "^".join(filter(None, ("ACK", event, "ACK"))) if not _before(version, "2.3.1") else "ACK"
@@ -68,14 +68,6 @@ def _before(version: str, other: str) -> bool:
 
 def _ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode("ascii")
-
-
-def _in_our_separators(header: Header, value: str) -> str:
-    """The value with its parts, from the sender's separators to ours; the same text where they are the same."""
-    theirs, ours = header.separators, STANDARD
-    if theirs == ours:
-        return value
-    return ours.component.join(escape(unescape(part, theirs), ours) for part in value.split(theirs.component))
 
 
 @dataclass(frozen=True)

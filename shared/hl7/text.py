@@ -112,3 +112,17 @@ def escape(value: str, separators: Separators = STANDARD) -> str:
     lines = value.replace("\r\n", "\n")
     kept = (c for c in lines if c in table or ord(c) >= 0x20)  # other control characters have no place in ER7
     return "".join(f"{mark}{table[c]}{mark}" if c in table else c for c in kept)
+
+
+def in_standard(value: str, theirs: Separators) -> str:
+    """A field with all its parts, from a peer's separators to `|^~\\&`; the same text where they are the same."""
+    if theirs == STANDARD:
+        return value
+    repetitions = []
+    for repetition in value.split(theirs.repetition):
+        components = [
+            STANDARD.subcomponent.join(escape(unescape(part, theirs)) for part in component.split(theirs.subcomponent))
+            for component in repetition.split(theirs.component)
+        ]
+        repetitions.append(STANDARD.component.join(components))
+    return STANDARD.repetition.join(repetitions)
