@@ -1,0 +1,232 @@
+"""The HL7 result message: ORU^R01 v2.5.1, built with hl7apy and validated by it before it leaves."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from hl7apy.consts import VALIDATION_LEVEL
+from hl7apy.core import Message
+from hl7apy.exceptions import HL7apyException
+from pydicom import Dataset
+
+from services.report.oru_patient import patient_fields, visit_fields
+from shared.findings import Classification, Finding, Measurement, QualityScore
+from shared.hl7.message import Segment, read_header
+from shared.hl7.text import Hl7Error, escape, in_standard
+from shared.store import GateResult, Order, Run, Study
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["final", "held", "corrected"]
+
+_VERSION = "2.5.1"
+_SCHEME = "99ISO"
+_OBR_STATUS = {"final": "F", "corrected": "C", "held": "I"}  # table 0123; X there would cancel the order
+_OBX_STATUS = {"final": "F", "corrected": "C", "held": "X"}  # table 0085; X: results cannot be obtained
+_VERDICT_FLAGS = {"pass": "N", "warn": "L", "hold": "LL"}  # table 0078
+_USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
+
+
+@dataclass(frozen=True)
+class _Observation:
+    """One OBX: fields by number, escaped; and the words of its NTE."""
+
+    fields: dict[int, str]
+    remarks: list[str] = field(default_factory=list)
+
+
+def oru_message(
+    *, study: Study, order: Order | None, header: Dataset, run: Run, findings: list[Finding],
+    gate_results: list[GateResult], control_id: str, sending_facility: str, receiving_application: str,
+    receiving_facility: str, created_at: datetime, outcome: Outcome,
+) -> bytes:  # fmt: skip
+    """The message that tells the RIS what a run found, or why it was held: one OBX a finding, in UTF-8.
+
+    Patient and visit come from the order, as received, else from `header`, a source instance of the study.
+
+    Raises:
+        HL7apyException: hl7apy finds the message not valid.
+        ValueError: the control ID is longer than 20 characters (HL7 v2.5 MSH-10).
+    """
+    if not 0 < len(control_id) <= 20:
+        raise ValueError(f"a control ID has 1 to 20 characters, not {len(control_id)}")
+    observations = _observations(study, run, findings, gate_results, created_at, outcome)
+    addresses = {
+        3: "ISOCENTER", 4: escape(sending_facility), 5: escape(receiving_application), 6: escape(receiving_facility),
+        7: _time(created_at), 9: "ORU^R01^ORU_R01", 10: escape(control_id), 11: "P", 12: _VERSION,
+    }  # fmt: skip
+    request = _request_fields(study, order, header, created_at, outcome)
+    try:
+        return _build(addresses, patient_fields(order, header), visit_fields(order), request, observations)
+    except (HL7apyException, Hl7Error) as error:
+        if order is None:
+            raise
+        log.warning("patient taken from the images: the order's segments are not valid cause=%s", type(error).__name__)
+        request = _request_fields(study, None, header, created_at, outcome)
+        return _build(addresses, patient_fields(None, header), {}, request, observations)
+
+
+def _build(
+    addresses: dict[int, str], patient: dict[int, str], visit: dict[int, str],
+    request: tuple[dict[int, str], dict[int, str]], observations: Sequence[_Observation],
+) -> bytes:  # fmt: skip
+    message = Message("ORU_R01", version=_VERSION, validation_level=VALIDATION_LEVEL.TOLERANT)
+    result = message.add_group("oru_r01_patient_result")
+    who = result.add_group("oru_r01_patient")
+    _fill(who.add_segment("pid"), patient)
+    if visit:
+        _fill(who.add_group("oru_r01_visit").add_segment("pv1"), visit)
+    what = result.add_group("oru_r01_order_observation")
+    _fill(what.add_segment("orc"), request[0])
+    _fill(what.add_segment("obr"), request[1])
+    for number, observation in enumerate(observations, start=1):
+        group = what.add_group("oru_r01_observation")
+        _fill(group.add_segment("obx"), {1: str(number)} | observation.fields)
+        for line, words in enumerate(observation.remarks, start=1):
+            _fill(group.add_segment("nte"), {1: str(line), 2: "L", 3: _words(words)})
+    _fill(message.msh, addresses)
+    if not message.to_er7().isascii():
+        message.msh.msh_18 = "UNICODE UTF-8"
+    message.validate()
+    text: str = message.to_er7()
+    return (text.rstrip("\r") + "\r").encode("utf-8")
+
+
+def _fill(segment: Message, fields: dict[int, str]) -> None:
+    """Sets the fields that hold something; a repeated field comes with its `~`."""
+    for number, value in fields.items():
+        name, (first, *others) = f"{segment.name}_{number}".lower(), value.split("~")
+        if first:
+            setattr(segment, name, first)
+        for repetition in others:
+            segment.add_field(name).value = repetition
+
+
+def _request_fields(
+    study: Study, order: Order | None, header: Dataset, created_at: datetime, outcome: Outcome
+) -> tuple[dict[int, str], dict[int, str]]:
+    """ORC and OBR: the order's own numbers, so that the RIS finds it."""
+    accession = study.accession_number or (order.accession_number if order else "")
+    placer, filler, procedure = _order_numbers(order)
+    filler = filler or escape(accession)
+    procedure = procedure or "18748-4^Diagnostic imaging study^LN"
+    orc = {1: "RE", 2: placer, 3: filler, 5: "IP" if outcome == "held" else "CM", 9: _time(created_at)}
+    obr = {
+        1: "1", 2: placer, 3: filler, 4: procedure, 7: _study_time(header), 18: escape(accession),
+        22: _time(created_at), 24: "RAD", 25: _OBR_STATUS[outcome],
+    }  # fmt: skip
+    return orc, obr
+
+
+def _order_numbers(order: Order | None) -> tuple[str, str, str]:
+    """Placer and filler number (ORC-2, ORC-3) and procedure (OBR-4) with all their parts, in our separators."""
+    if order is None:
+        return "", "", ""
+    separators = read_header(order.segments.get("MSH", "MSH|^~\\&").encode("utf-8")).separators
+
+    def read(name: str, number: int) -> str:
+        line = order.segments.get(name, "").split("\r")[0]
+        raw = Segment(line, separators, "").raw(number) if line else ""
+        return in_standard(raw.split(separators.repetition)[0], separators)
+
+    placer = read("ORC", 2) or read("OBR", 2) or escape(order.placer_order_number)
+    filler = read("ORC", 3) or read("OBR", 3) or escape(order.filler_order_number)
+    return placer, filler, read("OBR", 4)
+
+
+def _observations(
+    study: Study, run: Run, findings: Sequence[Finding], gate_results: Sequence[GateResult], created_at: datetime,
+    outcome: Outcome,
+) -> list[_Observation]:  # fmt: skip
+    every = {
+        11: _OBX_STATUS[outcome],
+        14: _time(run.read_at or created_at),
+        18: f"{escape(run.package)}^{escape(run.version)}",
+    }
+    facts = {**every, 11: "C" if outcome == "corrected" else "F"}  # what is known also of a run that was held
+    rows = [_Observation(facts | {2: "ST", 3: "113014^DICOM Study^DCM", 5: study.study_instance_uid})]
+    if outcome == "held":
+        rows.append(_Observation(every | _own("held", "Reading held by a quality gate", _reason(run, gate_results))))
+    for number, finding in enumerate(findings, start=1):
+        rows.append(_finding(every | {4: str(number)}, finding))
+    rows += [_gate(facts, result) for result in gate_results]
+    rows.append(_Observation(facts | _own("package", "Package", f"{run.package} {run.version}")))
+    for mark in dict.fromkeys([f.use_mark for f in findings if f.use_mark] or ["not-for-clinical-use"]):
+        rows.append(_Observation(facts | _own("use-mark", "Use mark", _USE_MARKS.get(mark, mark))))
+    return rows
+
+
+def _finding(every: dict[int, str], finding: Finding) -> _Observation:
+    """The finding's OBX: a number with its unit and limits, or present and absent."""
+    code = "^".join(_words(part) for part in (finding.code.value, finding.code.meaning, finding.code.scheme))
+    fields, remarks = every | {3: code}, list[str]()
+    if isinstance(finding, Classification):
+        coded = "52101004^Present^SCT" if finding.present else "2667000^Absent^SCT"
+        fields |= {
+            2: "CWE", 5: coded, 7: f"<{finding.threshold:g}", 8: "A" if finding.present else "N",
+            9: _number(finding.probability, 3),
+        }  # fmt: skip
+        remarks.append(f"Probability {finding.probability:.3f}, present from {finding.threshold:g}")
+    elif isinstance(finding, Measurement):
+        fields |= {2: "NM", 5: _number(finding.value), 6: _unit(finding.unit)}
+    elif isinstance(finding, QualityScore):
+        fields |= {
+            2: "NM", 5: _number(finding.value), 6: _unit(finding.unit), 8: _VERDICT_FLAGS[finding.verdict],
+            7: f">={finding.warn_below:g}" if finding.warn_below is not None else "",
+        }  # fmt: skip
+        limits = [(finding.warn_below, "warn below"), (finding.hold_below, "hold below")]
+        said = [f"{words} {limit:g}" for limit, words in limits if limit is not None]
+        remarks.append(", ".join([f"Verdict: {finding.verdict}", *said]))
+        remarks.append(f"Series {finding.series_instance_uid}")
+    return _Observation(fields, remarks)
+
+
+def _gate(every: dict[int, str], result: GateResult) -> _Observation:
+    """A gate's word on a series: its score where it has one, else its verdict."""
+    code = f"gate-{_words(result.name)}^Gate {_words(result.name)}^{_SCHEME}"
+    fields = every | {3: code, 8: _VERDICT_FLAGS.get(result.verdict, "")}
+    if result.score is None:
+        fields |= {2: "ST", 5: escape(result.verdict)}
+    else:
+        fields |= {2: "NM", 5: _number(result.score), 6: _unit(result.unit)}
+    series = f"Series {result.series_instance_uid}" if result.series_instance_uid else ""
+    verdict = f"Verdict: {result.verdict}" + (f": {result.reason}" if result.reason else "")
+    return _Observation(fields, [words for words in (verdict, series) if words])
+
+
+def _own(code: str, meaning: str, text: str) -> dict[int, str]:
+    return {2: "ST", 3: f"{code}^{meaning}^{_SCHEME}", 5: _words(text)}
+
+
+def _reason(run: Run, gate_results: Sequence[GateResult]) -> str:
+    said = (f"{r.name}: {r.reason}" for r in gate_results if r.verdict == "hold" and r.reason)
+    return run.reason or "; ".join(said) or "held, no reason was given"
+
+
+def _words(text: str) -> str:
+    """Free text on one line: ST and FT of every receiver take that."""
+    return escape(" ".join(text.split()))
+
+
+def _number(value: float, digits: int = 6) -> str:
+    """NM: digits and a point, no exponent (HL7 v2.5.1 2.A.47)."""
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") or "0"
+
+
+def _unit(ucum: str) -> str:
+    return f"{escape(ucum)}^{'no units' if ucum == '1' else escape(ucum)}^UCUM"
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y%m%d%H%M%S%z")
+
+
+def _study_time(header: Dataset) -> str:
+    """OBR-7 from StudyDate and StudyTime, as precise as they are."""
+    date, time = str(header.get("StudyDate", "") or ""), str(header.get("StudyTime", "") or "")
+    if not (len(date) == 8 and date.isdigit()):
+        return ""
+    time = time.split(".")[0]
+    return date + (time if len(time) in (4, 6) and time.isdigit() else "")
