@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -19,7 +20,8 @@ from shared.study import StudyEvent, StudyState
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-GRACE = timedelta(seconds=3)  # several ticks: a process that holds a study's association says so at each
+_SAY_SECONDS = 1.0
+GRACE = timedelta(seconds=3)  # a process that holds a study's association says so each second
 
 
 class Completion:
@@ -29,6 +31,8 @@ class Completion:
     def __init__(self, book: Book, settings: Settings, index: Index, open_associations: OpenAssociations) -> None:
         self.book, self.settings, self.index, self.open = book, settings, index, open_associations
         self.each_round: list[Callable[[], object]] = []
+        self._said_at = float("-inf")
+        self._waits = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
 
@@ -41,11 +45,14 @@ class Completion:
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_SECONDS):
-            for step in (*self.each_round, self.look):
-                try:
+            try:
+                for step in (*self.each_round, self.look):
                     step()
-                except Exception as error:
+                self._waits = False
+            except Exception as error:
+                if not self._waits:
                     log.warning("completion waits cause=%s", type(error).__name__)
+                self._waits = True
 
     def look(self) -> int:
         """One round; returns how many studies became complete."""
@@ -59,8 +66,9 @@ class Completion:
         return count
 
     def _keep_active(self, study_instance_uids: set[str]) -> None:
-        if not study_instance_uids:
+        if not study_instance_uids or time.monotonic() - self._said_at < _SAY_SECONDS:
             return
+        self._said_at = time.monotonic()
         with self.book.write() as session:
             session.execute(
                 update(Study)

@@ -40,6 +40,7 @@ class Index:
         self.mend: Callable[[], Any] | None = None
         self._pending: list[Row] = []
         self._dropped = 0
+        self._waits = False
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._wanted, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="index", daemon=True)
@@ -80,8 +81,11 @@ class Index:
     def _try_flush(self) -> None:
         try:
             self.flush()
+            self._waits = False
         except Exception as error:
-            log.warning("index rows wait pending=%d cause=%s", len(self._pending), type(error).__name__)
+            if not self._waits:
+                log.warning("index rows wait pending=%d cause=%s", len(self._pending), type(error).__name__)
+            self._waits = True
             self._stopping.wait(FLUSH_SECONDS)
 
     def flush(self) -> None:

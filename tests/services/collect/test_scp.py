@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -20,6 +21,7 @@ from pydicom.uid import (
 from pynetdicom.sop_class import Verification
 
 from services.collect.folder import data_set_sha256
+from shared import metrics
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
 
@@ -58,7 +60,10 @@ def test_every_readable_file_of_the_bench_is_kept_as_it_was_sent(start, associat
         data = path.read_bytes()
         if data[128:132] == b"DICM" and data[132:136] == b"\x02\x00\x00\x00" and b"DICOMDIR" not in path.name.encode():
             meta = 144 + int.from_bytes(data[140:144], "little")
-            sent.append((path, data[meta:], *_meta_uids(data[:meta])))
+            sop_class, sop_instance, syntax = _meta_uids(data[:meta])
+            said = dcmread(path, stop_before_pixels=True)  # a sender announces what the data set says
+            sop_class, sop_instance = said.get("SOPClassUID") or sop_class, said.get("SOPInstanceUID") or sop_instance
+            sent.append((path, data[meta:], sop_class, sop_instance, syntax))
     sent = [item for item in sent if item[2] and item[4]]
     assert len(sent) > 450
     answers = {}
@@ -74,7 +79,7 @@ def test_every_readable_file_of_the_bench_is_kept_as_it_was_sent(start, associat
     assert not [a for a in answers.values() if isinstance(a, str)]
     refused = {p.name for p, status in answers.items() if status != 0}
     kept = {p: data for p, data, *_ in sent if answers.get(p) == 0}
-    assert len(kept) > 440
+    assert len(kept) > 450
     assert {"MR_truncated.dcm", "GH179A.dcm", "GH179B.dcm", "rtplan_truncated.dcm", "GH223.dcm"} <= refused
     in_store = {data_set_of(p) for p in collect.folder.root.glob("[0-9]*/*/*.dcm")}
     assert in_store == set(kept.values())
@@ -191,10 +196,16 @@ def test_what_cant_be_filed_is_refused_and_kept_apart(start, associate, pages, t
 def test_cut_and_foreign_bytes_are_refused(start, associate, pages, tools) -> None:
     collect, ds = start(), tools.image(STUDY, sop="1.2.3.4")
     sender, whole = associate(collect), tools.encode(ds)
+    before = _quarantined("unreadable", "missing_uid")
     for data in (whole[:-10], whole[:60], b"\xff" * 300, b"GET / HTTP/1.1\r\n\r\n" * 20, b"\0" * 8):
         assert sender.store(data, MRImageStorage, "1.2.3.4").Status == 0xC000
     tools.until(lambda: len(pages.quarantine()) == 5)
+    assert _quarantined("unreadable", "missing_uid") - before == 5
     assert tools.post(sender, ds) == 0
+
+
+def _quarantined(*causes: str) -> float:
+    return sum(metrics.QUARANTINED.labels("dicom", cause)._value.get() for cause in causes)
 
 
 def test_an_image_without_pixels_is_stored(start, associate, pages, tools) -> None:
