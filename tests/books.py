@@ -1,19 +1,21 @@
 """Books for tests: one on SQLite, one on PostgreSQL, and made-up studies in every state to fill them with."""
 
+import atexit
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 
 from shared.findings import (
     Classification,
@@ -38,29 +40,53 @@ MR, CT, DX = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.
 
 @contextmanager
 def new_book(kind: str, folder: Path) -> Iterator[Book]:
-    """An empty book at its newest schema, dropped afterwards; skips where there is no PostgreSQL."""
+    """An empty book at its newest schema; skips where there is no PostgreSQL."""
     if kind == "sqlite":
         book = open_book(f"sqlite:///{folder}/isocenter.db")
         book.migrate()
         yield book
         book.close()
         return
-    admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
-    name = f"isocenter_test_{uuid.uuid4().hex[:12]}"
+    book = open_book(_migrated_database())
     try:
-        with admin.connect() as connection:
-            connection.execute(text(f"create database {name}"))
-    except OperationalError:
-        pytest.skip("no PostgreSQL here: set ISOCENTER_TEST_POSTGRES to a URL that may create databases")
-    book = open_book(admin.url.set(database=name).render_as_string(hide_password=False))
-    try:
-        book.migrate()
         yield book
     finally:
+        tables = ", ".join(SQLModel.metadata.tables)
+        with book.write() as session:
+            session.execute(text(f"truncate {tables} restart identity cascade"))
         book.close()
-        with admin.connect() as connection:
-            connection.execute(text(f"drop database {name} with (force)"))
-        admin.dispose()
+
+
+@cache
+def _migrated_database() -> str:
+    """The URL of this test process's own database, emptied after each test and dropped at the end."""
+    name = _new_database()
+    atexit.register(_drop_database, name)
+    url = make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    book = open_book(url)
+    book.migrate()
+    book.close()
+    return url
+
+
+def _new_database() -> str:
+    name = f"isocenter_test_{uuid.uuid4().hex[:12]}"
+    try:
+        _as_admin(f"create database {name}")
+    except OperationalError:
+        pytest.skip("no PostgreSQL here: set ISOCENTER_TEST_POSTGRES to a URL that may create databases")
+    return name
+
+
+def _drop_database(name: str) -> None:
+    _as_admin(f"drop database {name} with (force)")
+
+
+def _as_admin(statement: str) -> None:
+    admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
+    with admin.connect() as connection:
+        connection.execute(text(statement))
+    admin.dispose()
 
 
 class Maker:

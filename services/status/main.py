@@ -1,7 +1,6 @@
 """Wires status: the book out to people, their buttons back into it."""
 
 import logging
-import signal
 from types import FrameType
 
 import uvicorn
@@ -27,8 +26,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.watch.close()
         super().handle_exit(sig, frame)
-        if sig == signal.SIGTERM:
-            self._captured_signals.clear()  # being told to stop is a good end: exit 0
+        self._captured_signals.clear()  # uvicorn would raise it again at the end; being told to stop is a good end
 
 
 def surroundings(service: Service) -> Surroundings:

@@ -1,0 +1,56 @@
+"""The book's gauges on /metrics."""
+
+import shutil
+import subprocess
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from sqlmodel import select
+
+from shared.store import Book, Delivery, Study
+
+
+def samples(client: TestClient) -> dict[tuple[str, ...], float]:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    found: dict[tuple[str, ...], float] = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            found[sample.name, *sample.labels.values()] = sample.value
+    return found
+
+
+def test_counts_of_the_book(client: TestClient, book: Book) -> None:
+    found = samples(client)
+    assert found["isocenter_studies", "held"] == 2
+    assert found["isocenter_studies", "delivered"] == 4
+    assert found["isocenter_studies", "dead"] == 1
+    assert sum(v for k, v in found.items() if k[0] == "isocenter_studies") == 15
+    assert found["isocenter_deliveries", "PACS", "waiting"] == 1
+    assert found["isocenter_deliveries", "RIS", "dead"] == 1
+    assert found["isocenter_runs", "chest_opacity", "superseded"] == 1
+    assert 0 <= found["isocenter_oldest_waiting_seconds", "decide"] < 60
+    assert found["isocenter_oldest_waiting_seconds", "report"] == 0
+    # clean 14.2, moved 16.8, slight 15.1, twice 7.4, held 8.9 s
+    assert found["isocenter_turnaround_seconds",] == pytest.approx((8.9 + 14.2) / 2, abs=0.01)
+
+
+def test_what_is_gone_from_the_book_is_gone_from_the_metrics(client: TestClient, book: Book) -> None:
+    samples(client)
+    with book.write() as session:
+        for delivery in session.exec(select(Delivery).where(Delivery.destination == "RIS")):
+            session.delete(delivery)
+        for study in session.exec(select(Study).where(Study.state == "collecting")):
+            session.delete(study)
+    found = samples(client)
+    assert not [key for key in found if key[:2] == ("isocenter_deliveries", "RIS")]
+    assert found["isocenter_studies", "collecting"] == 0
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_no_fault(client: TestClient) -> None:
+    text = client.get("/metrics").content
+    found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60)
+    faults = [line for line in (found.stdout + found.stderr).decode().splitlines() if "isocenter" in line]
+    assert faults == []
