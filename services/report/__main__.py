@@ -1,0 +1,5 @@
+"""`python -m services.report`."""
+
+from services.report.main import main
+
+main()

@@ -1,0 +1,120 @@
+"""Reads from the book what a run's report rests on, and writes its deliveries into it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from services.report.facts import Predecessor, ResultObject
+from services.report.identity import series_uid_of
+from shared.stage import GiveUp
+from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
+from shared.store.moves import enter, move, state_of, subject_of
+from shared.study import DeliveryEvent, DeliveryState
+from shared.uids import derived_uuid
+
+SERIES_PER_RUN = 10
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A run and what belongs to it, as the book has it."""
+
+    run: Run
+    study: Study
+    order: Order | None
+    instances: list[Instance]  # of the run's series
+    gate_results: list[GateResult]  # of the study and of the run's series
+    first_series_number: int
+    predecessors: list[Predecessor]
+
+
+def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
+    """Everything about a run; `series_number` is where the results' series begin.
+
+    The run is apart from the session, and its reason is the gates': a failed attempt overwrites the row's own.
+
+    Raises:
+        GiveUp: the run or its study is not in the book.
+    """
+    run = session.get(Run, run_id)
+    study = session.get(Study, run.study_instance_uid) if run else None
+    if run is None or study is None:
+        raise GiveUp("the run is not in the book")
+    session.expunge(run)
+    run.reason = _reason(session, run)
+    of_study = select(Instance).where(Instance.study_instance_uid == study.study_instance_uid)
+    instances = session.exec(of_study.order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))).all()
+    return Rows(
+        run=run, study=study, order=session.get(Order, study.order_id) if study.order_id else None,
+        instances=[i for i in instances if not run.series or i.series_instance_uid in run.series],
+        gate_results=_gate_results(session, run),
+        first_series_number=_first_series_number(session, run, instances, series_number),
+        predecessors=_predecessors(session, run),
+    )  # fmt: skip
+
+
+def _reason(session: Session, run: Run) -> str:
+    """The reason of the move that brought the run here."""
+    query = select(Journal).where(
+        Journal.study_instance_uid == run.study_instance_uid, Journal.subject == subject_of(run)
+    )
+    line = session.exec(query.order_by(col(Journal.id).desc()).limit(1)).first()
+    return line.reason if line else run.reason
+
+
+def _gate_results(session: Session, run: Run) -> list[GateResult]:
+    """A gate package's own result is its finding, so it is not among them."""
+    query = select(GateResult).where(
+        GateResult.study_instance_uid == run.study_instance_uid,
+        GateResult.revision == run.revision,
+        GateResult.name != run.package,
+    )
+    results = session.exec(query.order_by(col(GateResult.id))).all()
+    return [r for r in results if not r.series_instance_uid or r.series_instance_uid in run.series]
+
+
+def _first_series_number(session: Session, run: Run, instances: Sequence[Instance], start: int) -> int:
+    """A place for the run's series, apart from the study's own and from other runs'; the same at every replay."""
+    taken = {i.header.get("series_number") for i in instances}
+    while any(number in taken for number in range(start, start + 1000)):
+        start += 1000
+    query = select(Run.id).where(Run.study_instance_uid == run.study_instance_uid)
+    runs = list(session.exec(query.order_by(col(Run.created_at), col(Run.id))).all())
+    return start + SERIES_PER_RUN * runs.index(run.id)
+
+
+def _predecessors(session: Session, run: Run) -> list[Predecessor]:
+    """The objects of the run that this one supersedes, as far as they were delivered."""
+    if not run.supersedes:
+        return []
+    query = select(Delivery).where(Delivery.run_id == run.supersedes, Delivery.state == DeliveryState.DELIVERED)
+    found = {(d.kind, d.identifier) for d in session.exec(query).all() if d.kind != "ORU"}
+    return [Predecessor(kind, series_uid_of(run.supersedes, kind), uid) for kind, uid in sorted(found)]
+
+
+def enter_deliveries(session: Session, run: Run, folder: Path, objects: Sequence[ResultObject]) -> None:
+    """One delivery for each object and destination; `folder` is where the objects lie, below the data folder.
+
+    A delivery that an earlier attempt or a replay has entered is sent again, unless it still waits.
+    """
+    for result in objects:
+        for destination in result.destinations:
+            _enter_delivery(session, run, destination, result, (folder / result.file_name).as_posix())
+
+
+def _enter_delivery(session: Session, run: Run, destination: str, result: ResultObject, path: str) -> None:
+    key = str(derived_uuid(run.id, destination, result.identifier))
+    known = session.get(Delivery, key, with_for_update=True)
+    if known is None:
+        new = Delivery(
+            id=key, run_id=run.id, study_instance_uid=run.study_instance_uid, destination=destination,
+            kind=result.kind, identifier=result.identifier, path=path, priority=run.priority,
+        )  # fmt: skip
+        enter(session, new)
+        return
+    known.path, known.priority = path, run.priority
+    session.add(known)
+    if state_of(known) is not DeliveryState.WAITING:
+        move(session, known, DeliveryEvent.REPLAYED, "reported again")

@@ -1,0 +1,104 @@
+"""A page to draw on: text that keeps to its room, dashed lines, and the marks of the verdicts."""
+
+from collections.abc import Callable
+
+from PIL import Image, ImageDraw
+
+from services.report.drawing.palette import BACKGROUND, INK, VERDICTS, Colour, font, printable
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+class Canvas:
+    """`width` by `height` pixels of dark ground."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.image = Image.new("RGB", (width, height), BACKGROUND)
+        self.draw = ImageDraw.Draw(self.image)
+
+    def text(
+        self, at: tuple[float, float], text: str, size: int, colour: Colour = INK, anchor: str = "la",
+        room: float | None = None, bold: bool = False,
+    ) -> float:  # fmt: skip
+        """Draws one line and returns its width. A line wider than `room` is set smaller, then cut."""
+        line, letters = printable(text), font(size)
+        weight = max(1, size // 28) if bold else 0
+        if room is not None:
+            while letters.getlength(line) > room and size > 26:
+                size -= 1
+                letters = font(size)
+            line = _cut(line, letters.getlength, room)
+        self.draw.text(at, line, colour, font=letters, anchor=anchor, stroke_width=weight / 2, stroke_fill=colour)
+        return letters.getlength(line)
+
+    def paragraph(
+        self, at: tuple[float, float], text: str, size: int, room: float, lines: int, colour: Colour = INK
+    ) -> float:
+        """Draws at most `lines` lines and returns the height that they took."""
+        step = size * 1.3
+        wrapped = wrap(printable(text), font(size).getlength, room)
+        if len(wrapped) > lines:
+            wrapped = [*wrapped[: lines - 1], _cut(" ".join(wrapped[lines - 1 :]), font(size).getlength, room)]
+        for index, line in enumerate(wrapped):
+            self.draw.text((at[0], at[1] + index * step), line, colour, font=font(size))
+        return len(wrapped) * step
+
+    def panel(self, box: Box, fill: Colour, outline: Colour | None = None, radius: int = 14) -> None:
+        self.draw.rounded_rectangle(box, radius, fill, outline, 2 if outline else 0)
+
+    def dashed(self, start: tuple[float, float], end_x: float, colour: Colour, width: int = 3) -> None:
+        """A dashed level line from `start` to `end_x`."""
+        x, y = start
+        while x < end_x:
+            self.draw.line((x, y, min(x + 16, end_x), y), colour, width)
+            x += 28
+
+    def verdict_mark(self, centre: tuple[float, float], radius: float, verdict: str, colour: Colour) -> None:
+        """Tick, triangle, octagon, plus or minus: told apart by shape alone."""
+        x, y = centre
+        if verdict == "pass":
+            points = [
+                (x - radius * 0.75, y),
+                (x - radius * 0.2, y + radius * 0.6),
+                (x + radius * 0.8, y - radius * 0.6),
+            ]
+            self.draw.line(points, colour, round(radius * 0.36), joint="curve")
+        elif verdict == "warn":
+            self.draw.regular_polygon((x, y + radius * 0.12, radius * 1.1), 3, fill=colour)
+        elif verdict == "hold":
+            self.draw.regular_polygon((x, y, radius), 8, rotation=22, fill=colour)
+        else:
+            thick = radius * 0.22
+            self.draw.rectangle((x - radius, y - thick, x + radius, y + thick), fill=colour)
+            if verdict == "present":
+                self.draw.rectangle((x - thick, y - radius, x + thick, y + radius), fill=colour)
+
+    def pill(self, right: float, top: float, word: str, verdict: str) -> float:
+        """A filled badge that ends at `right`; returns its left edge."""
+        size, height = 46, 84
+        width = font(size).getlength(printable(word)) + 150
+        colour = VERDICTS[verdict]
+        self.panel((right - width, top, right, top + height), colour, radius=height // 2)
+        self.verdict_mark((right - width + 58, top + height / 2), 24, verdict, BACKGROUND)
+        self.text((right - width + 104, top + height / 2), word, size, BACKGROUND, anchor="lm", bold=True)
+        return right - width
+
+
+def wrap(text: str, length: Callable[[str], float], room: float) -> list[str]:
+    """Lines of whole words no wider than `room`; a word that is wider stands alone."""
+    lines: list[str] = []
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and length(joined) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def _cut(line: str, length: Callable[[str], float], room: float) -> str:
+    if length(line) <= room:
+        return line
+    while line and length(line + "...") > room:
+        line = line[:-1]
+    return line.rstrip() + "..."

@@ -1,0 +1,101 @@
+"""The page of a quality score: the worst slice large, the median and best beside it, the strip of all below."""
+
+from PIL import Image
+
+from services.report.drawing.canvas import Canvas
+from services.report.drawing.page import BOTTOM, EDGE, HEIGHT, TOP, WIDTH, footing, heading
+from services.report.drawing.palette import INK, MUTED, PANEL, VERDICTS
+from services.report.drawing.placed_picture import place
+from services.report.drawing.score_strip import draw_strip, verdict_of
+from services.report.facts import RunFacts
+from services.report.identity import use_mark
+from shared.findings import QualityScore, SourceImage
+
+_STRIP = 236
+_CAPTION = 52
+_LARGE = 700
+
+
+def order(finding: QualityScore) -> list[int]:
+    """Indices of the slices, worst first."""
+    return sorted(range(len(finding.instances)), key=lambda index: finding.instances[index].score)
+
+
+def shown(finding: QualityScore) -> list[tuple[str, int]]:
+    """Which slices the page shows, with their captions' first word."""
+    ranks = order(finding)
+    if not ranks:
+        return []
+    chosen = [("Worst", ranks[0])]
+    if len(ranks) > 2:
+        chosen.append(("Median", ranks[len(ranks) // 2]))
+    if len(ranks) > 1:
+        chosen.append(("Best", ranks[-1]))
+    return chosen
+
+
+def images(finding: QualityScore) -> list[SourceImage]:
+    """The images whose pixels the page needs."""
+    return [finding.instances[index].image for _, index in shown(finding)]
+
+
+def draw_page(facts: RunFacts, finding: QualityScore) -> Image.Image:
+    """The page, 1600 by 1200."""
+    canvas = Canvas(WIDTH, HEIGHT)
+    count = len(finding.instances)
+    subtitle = f"{finding.code.meaning} · {count} image{'s' if count != 1 else ''}"
+    heading(canvas, facts.title, subtitle, f"{finding.value:.3f}", finding.verdict.upper(), finding.verdict)
+    low = BOTTOM - _STRIP - 16
+    for position, (word, index) in enumerate(shown(finding)):
+        _draw_slice(canvas, facts, finding, word, index, _slot(position, low))
+    _draw_reason(canvas, facts, finding, low)
+    if count:
+        draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, order(finding)[0])
+    others = [gate for gate in facts.gate_results if gate.name != finding.package]
+    footing(canvas, others, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
+    return canvas.image
+
+
+def _slot(position: int, low: float) -> tuple[float, float, float, float]:
+    if position == 0:
+        return EDGE, TOP, EDGE + _LARGE, low
+    width = (WIDTH - 2 * EDGE - _LARGE - 2 * 20) / 2
+    left = EDGE + _LARGE + 20 + (position - 1) * (width + 20)
+    return left, TOP, left + width, TOP + width + _CAPTION
+
+
+def _draw_slice(
+    canvas: Canvas, facts: RunFacts, finding: QualityScore, word: str, index: int,
+    box: tuple[float, float, float, float],
+) -> None:  # fmt: skip
+    left, top, right, bottom = box
+    scored = finding.instances[index]
+    verdict = verdict_of(finding, scored.score)
+    canvas.panel(box, PANEL)
+    picture = facts.pictures.get(scored.image)
+    if picture is None:
+        canvas.text(((left + right) / 2, (top + bottom) / 2), "no picture", 30, MUTED, anchor="mm")
+    else:
+        place(canvas, picture, (left, top, right, bottom - _CAPTION + 8))
+    y = bottom - _CAPTION / 2
+    canvas.verdict_mark((left + 32, y), 13, verdict, VERDICTS[verdict])
+    canvas.text((right - 18, y), f"{scored.score:.3f}", 32, INK, anchor="rm", bold=True)
+    room = right - left - 64 - 130
+    canvas.text((left + 58, y), f"{word} {index + 1}/{len(finding.instances)}", 32, INK, anchor="lm", room=room)
+
+
+def _draw_reason(canvas: Canvas, facts: RunFacts, finding: QualityScore, low: float) -> None:
+    width = (WIDTH - 2 * EDGE - _LARGE - 2 * 20) / 2
+    top = TOP + width + _CAPTION + 20
+    left = EDGE + _LARGE + 20
+    lines = max(1, int((low - top) // 41))
+    canvas.paragraph((left, top), facts.reason or _in_words(finding), 31, WIDTH - EDGE - left, lines, INK)
+
+
+def _in_words(finding: QualityScore) -> str:
+    """The verdict where the gate gave no reason."""
+    if finding.verdict == "hold" and finding.hold_below is not None:
+        return f"The series' score {finding.value:.3f} is below {finding.hold_below:g}: it is held."
+    if finding.verdict == "warn" and finding.warn_below is not None:
+        return f"The series' score {finding.value:.3f} is below {finding.warn_below:g}: read with care."
+    return f"The series' score is {finding.value:.3f}: fit to be read."

@@ -1,0 +1,119 @@
+"""The page of a finding in an image: the image as it is beside the same with patch map and outlines."""
+
+from PIL import Image
+
+from services.report.drawing.canvas import Box, Canvas
+from services.report.drawing.page import BOTTOM, EDGE, HEIGHT, TOP, WIDTH, footing, heading
+from services.report.drawing.palette import BACKGROUND, INK, LINE, MUTED, PANEL, SKY, YELLOW
+from services.report.drawing.patch_overlay import draw_key, overlay
+from services.report.drawing.placed_picture import Placed, fit, place
+from services.report.facts import Picture, RunFacts
+from services.report.identity import use_mark
+from services.report.regions import closed
+from shared.findings import Classification, Measurement, Region, SourceImage
+
+_CAPTION = 48
+_BAR = 122
+
+
+def shown_image(finding: Classification | Measurement) -> SourceImage | None:
+    """The image that the page is about: that of the patch map, else of the first region, else the first source."""
+    if isinstance(finding, Classification) and finding.patch_map:
+        return finding.patch_map.image
+    if finding.regions:
+        return finding.regions[0].image
+    return finding.sources[0] if finding.sources else None
+
+
+def draw_page(facts: RunFacts, finding: Classification | Measurement) -> Image.Image:
+    """The page, 1600 by 1200.
+
+    Raises:
+        KeyError: the image's picture is not among the facts.
+    """
+    canvas = Canvas(WIDTH, HEIGHT)
+    _draw_heading(canvas, facts, finding)
+    image = shown_image(finding)
+    if image is None:
+        raise KeyError("the finding names no image")
+    low = BOTTOM - _BAR - 14
+    half = (WIDTH - 2 * EDGE - 20) / 2
+    boxes = (EDGE, TOP, EDGE + half, low), (EDGE + half + 20, TOP, WIDTH - EDGE, low)
+    regions = [r for r in finding.regions if r.image == image]
+    _draw_pair(canvas, facts.pictures[image], finding, regions, boxes)
+    _draw_below(canvas, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
+    footing(canvas, facts.gate_results, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
+    return canvas.image
+
+
+def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Classification | Measurement) -> None:
+    if isinstance(finding, Measurement):
+        unit = "" if finding.unit == "1" else f" {finding.unit}"
+        heading(canvas, facts.title, finding.code.meaning, f"{finding.value:.4g}{unit}", "MEASURED", "measured")
+    else:
+        verdict = "present" if finding.present else "absent"
+        heading(canvas, facts.title, finding.code.meaning, f"{finding.probability:.0%}", verdict.upper(), verdict)
+
+
+def _draw_pair(
+    canvas: Canvas, picture: Picture, finding: Classification | Measurement, regions: list[Region],
+    boxes: tuple[Box, Box],
+) -> None:  # fmt: skip
+    patch_map = finding.patch_map if isinstance(finding, Classification) else None
+    captions = "As received", "Evidence by patch" if patch_map else "What was found"
+    if regions:
+        captions = captions[0], f"{captions[1]}, {len(regions)} region{'s' if len(regions) != 1 else ''} outlined"
+    for box, caption in zip(boxes, captions, strict=True):
+        canvas.panel(box, PANEL)
+        canvas.text(((box[0] + box[2]) / 2, box[3] - _CAPTION / 2), caption, 30, MUTED, anchor="mm")
+    place(canvas, picture, _above_caption(boxes[0]))
+    spot = _above_caption(boxes[1])
+    over = overlay(patch_map, fit(picture, spot)) if patch_map else None
+    placed = place(canvas, picture, spot, over)
+    for region in regions:
+        _outline(canvas, placed, region)
+
+
+def _above_caption(box: Box) -> Box:
+    return box[0], box[1], box[2], box[3] - _CAPTION + 8
+
+
+def _outline(canvas: Canvas, placed: Placed, region: Region) -> None:
+    """The region's line, dark below bright, so that it is seen on lung and on bone."""
+    if region.graphic_type == "POINT":
+        x, y = placed.point(*region.points[0])
+        for radius, colour, width in ((17, BACKGROUND, 9), (16, YELLOW, 4)):
+            canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
+        return
+    points = [placed.point(*p) for p in closed(region.points)]
+    canvas.draw.line(points, BACKGROUND, 8, joint="curve")
+    canvas.draw.line(points, YELLOW, 4, joint="curve")
+
+
+def _draw_below(canvas: Canvas, finding: Classification | Measurement, box: Box) -> None:
+    left, top, right, _ = box
+    half = (right - left - 90) / 2
+    if isinstance(finding, Measurement):
+        canvas.paragraph(
+            (left, top + 10), f"{finding.name}: {finding.value:.4g} {finding.unit}", 32, right - left, 2, INK
+        )
+        return
+    _draw_probability(canvas, finding, (left, top + 36, left + half, top + 64))
+    if finding.patch_map:
+        draw_key(canvas, (left + half + 90, top + 36, right, top + 64), finding.patch_map)
+
+
+def _draw_probability(canvas: Canvas, finding: Classification, box: Box) -> None:
+    """A bar from 0 to 1 with the threshold as a tick through it."""
+    left, top, right, bottom = box
+    width = right - left
+    canvas.text((left, top - 20), "Probability", 30, INK, anchor="lm")
+    canvas.text((right, top - 20), f"{finding.probability:.3f}", 32, INK, anchor="rm", bold=True)
+    canvas.panel(box, LINE, radius=6)
+    canvas.draw.rectangle((left, top, left + max(4, width * finding.probability), bottom), fill=SKY)
+    x = left + width * finding.threshold
+    canvas.draw.rectangle((x - 2, top - 8, x + 2, bottom + 8), fill=INK)
+    for at, letter, anchor in ((left, "0", "lm"), (right, "1", "rm")):
+        canvas.text((at, bottom + 28), letter, 28, MUTED, anchor=anchor)
+    at = min(max(x, left + 170), right - 170)
+    canvas.text((at, bottom + 28), f"threshold {finding.threshold:g}", 28, MUTED, anchor="mm")

@@ -1,0 +1,73 @@
+"""What a result object is made from: the run, its findings, and what is known of study, order, gates and sources."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from shared.findings import Finding, SourceImage
+from shared.store import GateResult, Order, Run, Study
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One source image or frame as the radiologist sees it.
+
+    `pixels` is (rows, columns) grey or (rows, columns, 3) RGB; `spacing` is (row, column) in mm, or relative where
+    only the aspect is known; `edges` are the letters of PS3.3 C.7.6.1.1.1 at left, top, right and bottom.
+    """
+
+    pixels: Pixels
+    spacing: tuple[float, float] | None = None
+    edges: tuple[str, str, str, str] = ("", "", "", "")
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """An instance that an object of this run replaces."""
+
+    kind: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything that is known of a run when its result objects are made."""
+
+    study: Study
+    run: Run
+    outcome: Literal["read", "held"]
+    reason: str  # the gates' words where they warned or held
+    at: datetime  # when the findings were made; written into every object, so that a replay gives the same bytes
+    findings: list[Finding]
+    title: str  # the package's, in words
+    order: Order | None = None
+    gate_results: list[GateResult] = field(default_factory=list)
+    sources: list[Dataset] = field(default_factory=list)  # `clean_header` of each instance of the run's series
+    pictures: Mapping[SourceImage, Picture] = field(default_factory=dict)
+    series_number: int = 9000  # the results of this run are numbered from the next one
+    institution_name: str = ""
+    predecessors: list[Predecessor] = field(default_factory=list)
+    kinds: frozenset[str] = frozenset({"SR", "SC", "ORU"})  # what the package lets out
+
+
+@dataclass(frozen=True)
+class ResultObject:
+    """One object to be written and sent: bytes of a DICOM file or of an HL7 message."""
+
+    kind: str  # SR | SC | ORU
+    identifier: str  # SOP Instance UID, or MSH-10
+    file_name: str
+    content: bytes
+    destinations: tuple[str, ...] = ()
+
+
+class CannotBuild(ValueError):
+    """An object can't be made from these sources; the text is what a person reads."""

@@ -1,0 +1,86 @@
+"""A run's facts in, result objects out: which objects, each built on its own, so that one that fails stops no other."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from pydicom import Dataset
+
+from services.report import dicom_sr, secondary_capture
+from services.report.facts import ResultObject, RunFacts
+from services.report.oru import oru_message
+from shared.findings import Finding, SourceImage
+from shared.settings import Destination
+from shared.uids import derived_uuid
+
+log = logging.getLogger(__name__)
+
+# Each DICOM object is a module of its own with the same `build`.
+BUILDERS: dict[str, Callable[[RunFacts], list[ResultObject]]] = {
+    dicom_sr.KIND: dicom_sr.build,
+    secondary_capture.KIND: secondary_capture.build,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out, and in words what could not."""
+
+    objects: list[ResultObject]
+    missing: list[str]
+
+
+def images_to_draw(findings: Sequence[Finding]) -> list[SourceImage]:
+    """The source images whose pixels are needed."""
+    return [image for finding in findings for image in secondary_capture.images_to_draw(finding)]
+
+
+def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
+    """The objects of one run: DICOM ones for a run that was read, an HL7 message to each RIS in any case.
+
+    DICOM objects are made even where no destination asks for them yet: they can then be looked at and sent later.
+    """
+    steps: list[tuple[str, Callable[[], list[ResultObject]]]] = []
+    if facts.outcome == "read" and facts.findings:
+        steps += [(kind, partial(_dicom, facts, kind, destinations)) for kind in BUILDERS if kind in facts.kinds]
+    if "ORU" in facts.kinds:
+        rises = [d for d in destinations if "ORU" in d.objects]
+        steps += [(f"ORU to {destination.name}", partial(_message, facts, destination)) for destination in rises]
+    made = Report([], [] if facts.outcome == "held" or facts.findings else ["the package gave no finding to report"])
+    for what, build in steps:
+        try:
+            made.objects.extend(build())
+        except Exception as error:  # whatever odd sources raise: the other objects still go, and the reason is kept
+            log.warning("not built object=%s cause=%s", what, type(error).__name__)
+            made.missing.append(f"no {what}: {error}")
+    return made
+
+
+def _dicom(facts: RunFacts, kind: str, destinations: Sequence[Destination]) -> list[ResultObject]:
+    wanted = tuple(d.name for d in destinations if kind in d.objects)
+    return [replace(result, destinations=wanted) for result in BUILDERS[kind](facts)]
+
+
+def control_id(run_id: str, destination: str, outcome: str) -> str:
+    """MSH-10 of a run's message to a destination, 20 characters (HL7 v2.5.1 2.14.9.10).
+
+    A run that was held and then released sends two messages, so they differ in it.
+    """
+    return derived_uuid(run_id, destination, "ORU", outcome).hex[:20].upper()
+
+
+def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:
+    identifier = control_id(facts.run.id, destination.name, facts.outcome)
+    read: Literal["final", "corrected"] = "corrected" if facts.run.supersedes else "final"
+    header = facts.sources[0] if facts.sources else Dataset()
+    content = oru_message(
+        study=facts.study, order=facts.order, header=header, run=facts.run, findings=facts.findings,
+        gate_results=facts.gate_results, control_id=identifier, sending_facility=facts.institution_name,
+        receiving_application=destination.receiving_application, receiving_facility=destination.receiving_facility,
+        created_at=facts.at, outcome="held" if facts.outcome == "held" else read,
+    )  # fmt: skip
+    return [
+        ResultObject("ORU", identifier, f"ORU_{facts.outcome}_{destination.name}.hl7", content, (destination.name,))
+    ]

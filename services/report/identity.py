@@ -1,0 +1,138 @@
+"""Whose result it is, of which study, in which series and made by what: the modules that every DICOM object has."""
+
+import re
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
+
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from services.report.facts import CannotBuild, ResultObject, RunFacts
+from services.report.source_header import ALWAYS, SEQUENCES, WHERE_KNOWN
+from shared.uids import derived_uid
+
+MANUFACTURER = "Isocenter"
+SERIES_OFFSET = {"SR": 1, "SC": 2}
+USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
+SCHEME = "99ISO"  # our own codes
+
+
+@cache
+def software_version() -> str:
+    """The installed version of Isocenter."""
+    try:
+        return version("isocenter")
+    except PackageNotFoundError:
+        return "unpackaged"
+
+
+def use_mark(facts: RunFacts) -> str:
+    """The mark to be printed on every object, in words; empty where the package carries none."""
+    mark = facts.findings[0].use_mark if facts.findings else ""
+    return USE_MARKS.get(mark, mark)
+
+
+def series_description(facts: RunFacts, what: str) -> str:
+    """`AI report: <title> (not for clinical use)`, at most 64 characters (LO)."""
+    mark = f" ({use_mark(facts).lower()})" if use_mark(facts) else ""
+    text = f"AI {what}: {facts.title}"
+    room = 64 - len(mark)
+    return (text if len(text) <= room else text[: room - 3].rstrip() + "...") + mark
+
+
+def series_uid_of(run_id: str, kind: str) -> str:
+    """The series of all of a run's objects of a kind."""
+    return derived_uid(run_id, kind, "series")
+
+
+def sop_instance_uid(facts: RunFacts, kind: str, number: int) -> str:
+    """The `number`th object of a kind (1-based)."""
+    return derived_uid(facts.run.id, kind, str(number))
+
+
+def first_source(facts: RunFacts) -> Dataset:
+    """The header that patient and study come from.
+
+    Raises:
+        CannotBuild: no source could be read.
+    """
+    if not facts.sources:
+        raise CannotBuild("none of the source images could be read")
+    return facts.sources[0]
+
+
+def fill_identity(ds: Dataset, facts: RunFacts, kind: str, number: int, description: str) -> None:
+    """Writes Patient, Study, Series, Equipment and SOP Common into `ds`, from the source and the run."""
+    source = first_source(facts)
+    for keyword in (*ALWAYS, *WHERE_KNOWN, *SEQUENCES):
+        if keyword in source and (keyword not in SEQUENCES or keyword.startswith("Issuer")):
+            ds[keyword] = source[keyword]
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.StudyInstanceUID = facts.study.study_instance_uid
+    if not ds.AccessionNumber and facts.order:
+        ds.AccessionNumber = facts.order.accession_number
+    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind)
+    ds.SeriesNumber = facts.series_number + SERIES_OFFSET[kind]
+    ds.SeriesDescription = description
+    ds.SOPInstanceUID = sop_instance_uid(facts, kind, number)
+    ds.InstanceNumber = number
+    _fill_equipment(ds, facts)
+    _fill_times(ds, facts)
+
+
+def _fill_equipment(ds: Dataset, facts: RunFacts) -> None:
+    ds.Manufacturer = MANUFACTURER
+    ds.ManufacturerModelName = facts.run.package
+    ds.SoftwareVersions = [f"{facts.run.package} {facts.run.version}", f"Isocenter {software_version()}"]
+    ds.DeviceSerialNumber = facts.run.version
+    if "InstitutionName" not in ds and facts.institution_name:
+        ds.InstitutionName = facts.institution_name
+
+
+def _fill_times(ds: Dataset, facts: RunFacts) -> None:
+    """The moment of the finding, in the source's zone where it names one, else in the hospital's (the system's)."""
+    at = in_zone(facts.at, ds.get("TimezoneOffsetFromUTC", ""))
+    date, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
+    ds.InstanceCreationDate = ds.ContentDate = ds.SeriesDate = date
+    ds.InstanceCreationTime = ds.ContentTime = ds.SeriesTime = time
+
+
+def in_zone(at: datetime, offset: str) -> datetime:
+    """`at` in the zone that `offset` (`+0900`) names, else in the system's."""
+    match = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset or "")
+    if not match:
+        return at.astimezone()
+    sign = 1 if match[1] == "+" else -1
+    return at.astimezone(timezone(sign * timedelta(hours=int(match[2]), minutes=int(match[3]))))
+
+
+def fill_request(ds: Dataset, facts: RunFacts) -> None:
+    """The request that the report answers (PS3.3 C.17.2, Referenced Request Sequence), where one is known."""
+    asked = (first_source(facts).get("RequestAttributesSequence") or [Dataset()])[0]
+    if not facts.order and not asked:
+        return
+    item = Dataset()
+    item.StudyInstanceUID = facts.study.study_instance_uid
+    item.ReferencedStudySequence = []
+    item.AccessionNumber = ds.AccessionNumber
+    item.PlacerOrderNumberImagingServiceRequest = facts.order.placer_order_number if facts.order else ""
+    item.FillerOrderNumberImagingServiceRequest = facts.order.filler_order_number if facts.order else ""
+    item.RequestedProcedureID = asked.get("RequestedProcedureID", "")
+    item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription", "")
+    item.RequestedProcedureCodeSequence = []
+    ds.ReferencedRequestSequence = [item]
+
+
+def to_result(ds: Dataset, kind: str, number: int) -> ResultObject:
+    """`ds` as a DICOM file, Explicit VR Little Endian: the one syntax that every destination takes."""
+    content, meta = BytesIO(), FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = UID(ds.SOPClassUID)
+    meta.MediaStorageSOPInstanceUID = UID(ds.SOPInstanceUID)
+    plain = Dataset(ds)
+    plain.file_meta = meta
+    dcmwrite(content, plain, enforce_file_format=True)
+    return ResultObject(kind, str(ds.SOPInstanceUID), f"{kind}_{number}.dcm", content.getvalue())

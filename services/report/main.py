@@ -1,0 +1,114 @@
+"""Wires report: a run that was read (or held) in, its result objects and their deliveries out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session
+
+from services.report.book import Rows, enter_deliveries, read_rows
+from services.report.facts import RunFacts
+from services.report.handlers import Report, images_to_draw, report
+from services.report.result_files import write_results
+from services.report.settings import Settings
+from services.report.source_files import read_pictures, read_sources
+from shared.findings import load_findings
+from shared.package import Manifest, PackageError, ResultsTable, load_package
+from shared.service import start_service
+from shared.settings import Core, Destination, Triton
+from shared.stage import Retry, Save, Stage
+from shared.store import Book, Run
+from shared.store.moves import Row, move, settle, state_of
+from shared.study import RunEvent, RunState
+from shared.worker import run_worker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """The stage's work on one run."""
+
+    book: Book
+    core: Core
+    settings: Settings
+    destinations: list[Destination]
+    model_repository: Path
+
+    def work(self, run_id: str) -> Save:
+        """Makes and writes the run's objects; the outcome is saved by what is returned."""
+        with self.book.read() as session:
+            rows = read_rows(session, run_id, self.settings.series_number)
+        facts, undrawn = self._facts(rows)
+        made = report(facts, self.destinations)
+        folder = self.core.results_dir / rows.study.study_instance_uid / run_id
+        write_results(folder, made.objects)
+        missing = [*made.missing, *undrawn]
+        log.info(
+            "reported study_instance_uid=%s run=%s objects=%d missing=%d",
+            rows.study.study_instance_uid, run_id, len(made.objects), len(missing),
+        )  # fmt: skip
+        return _save(made, folder.relative_to(self.core.data_dir), "; ".join(filter(None, [rows.run.reason, *missing])))
+
+    def _facts(self, rows: Rows) -> tuple[RunFacts, list[str]]:
+        """What the objects are made from, and in words which pictures are missing."""
+        held = state_of(rows.run) is RunState.HOLDING
+        findings = [] if held else load_findings(rows.run.findings)
+        paths = {i.sop_instance_uid: self.core.store_dir / i.path for i in rows.instances}
+        self._require(paths)
+        pictures, undrawn = read_pictures(images_to_draw(findings), paths)
+        manifest = self._manifest(rows.run.package)
+        facts = RunFacts(
+            study=rows.study, run=rows.run, outcome="held" if held else "read", reason=rows.run.reason,
+            at=rows.run.read_at or rows.run.created_at, findings=findings,
+            title=manifest.package.title if manifest else rows.run.package, order=rows.order,
+            gate_results=rows.gate_results, sources=read_sources(list(paths.values())[: 1 if held else None]),
+            pictures=pictures,
+            series_number=rows.first_series_number, institution_name=self.core.institution_name,
+            predecessors=rows.predecessors,
+            kinds=_kinds(manifest),
+        )  # fmt: skip
+        return facts, undrawn
+
+    def _require(self, paths: dict[str, Path]) -> None:
+        """A disk that is away comes back, a report without images stays as it is: so wait for the files."""
+        gone = sum(not path.exists() for path in paths.values())
+        if gone:
+            raise Retry(f"{gone} of {len(paths)} stored images are not on the disk")
+
+    def _manifest(self, package: str) -> Manifest | None:
+        """The package's manifest; a package that has gone since is still reported, under its bare name."""
+        try:
+            return load_package(self.model_repository / package).manifest
+        except PackageError as error:
+            log.warning("no manifest package=%s cause=%s", package, error)
+            return None
+
+
+def _kinds(manifest: Manifest | None) -> frozenset[str]:
+    results = manifest.results if manifest else ResultsTable()
+    return frozenset([*results.dicom, *results.hl7])
+
+
+def _save(made: Report, folder: Path, reason: str) -> Save:
+    def save(session: Session, row: Row) -> None:
+        assert isinstance(row, Run)
+        enter_deliveries(session, row, folder, made.objects)
+        held = state_of(row) is RunState.HOLDING
+        move(session, row, RunEvent.REASON_REPORTED if held else RunEvent.REPORTED, reason)
+        session.flush()
+        settle(session, row.study_instance_uid)
+
+    return save
+
+
+def main() -> None:
+    """Runs until told to stop."""
+    service = start_service("report")
+    settings = service.config.section(Settings)
+    reporter = Reporter(
+        service.book, service.core, settings, service.config.destinations,
+        service.config.section(Triton).model_repository,
+    )  # fmt: skip
+    stage = Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work)
+    run_worker(service.book, service.app, stage, service.core, settings.concurrency)

@@ -1,0 +1,117 @@
+"""The picture that every viewer shows: a Secondary Capture, one instance for each finding that can be drawn."""
+
+import numpy as np
+from PIL import Image
+from pydicom import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from services.report.drawing import quality_page, reading_page
+from services.report.facts import CannotBuild, ResultObject, RunFacts
+from services.report.identity import (
+    MANUFACTURER,
+    fill_identity,
+    first_source,
+    series_description,
+    software_version,
+    to_result,
+)
+from shared.findings import Finding, QualityScore, SourceImage
+
+KIND = "SC"
+
+_UNPAIRED = frozenset({
+    "ABDOMEN", "ABDOMENPELVIS", "BACK", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "COCCYX",
+    "CSPINE", "FACE", "HEAD", "HEADNECK", "HEART", "JAW", "LIVER", "LSPINE", "MEDIASTINUM", "NECK", "NOSE", "PANCREAS",
+    "PELVIS", "PROSTATE", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "THYROID", "TSPINE", "UTERUS",
+    "WHOLEBODY",
+})  # fmt: skip
+
+
+def images_to_draw(finding: Finding) -> list[SourceImage]:
+    """The source images whose pixels the finding's page needs."""
+    if isinstance(finding, QualityScore):
+        return quality_page.images(finding)
+    image = reading_page.shown_image(finding)
+    return [image] if image else []
+
+
+def build(facts: RunFacts) -> list[ResultObject]:
+    """The run's pictures, in the order of the findings.
+
+    Raises:
+        CannotBuild: no source could be read, or no finding has an image that can be drawn.
+    """
+    first_source(facts)
+    drawn = [f for f in facts.findings if any(image in facts.pictures for image in images_to_draw(f))]
+    if not drawn:
+        raise CannotBuild("none of the images that the findings are about can be drawn")
+    return [to_result(document(facts, finding, n), KIND, n) for n, finding in enumerate(drawn, start=1)]
+
+
+def draw_page(facts: RunFacts, finding: Finding) -> Image.Image:
+    """The finding's page."""
+    if isinstance(finding, QualityScore):
+        return quality_page.draw_page(facts, finding)
+    return reading_page.draw_page(facts, finding)
+
+
+def document(facts: RunFacts, finding: Finding, number: int) -> Dataset:
+    """One page as a data set."""
+    ds = Dataset()
+    fill_identity(ds, facts, KIND, number, series_description(facts, "picture"))
+    ds.SOPClassUID = SecondaryCaptureImageStorage
+    ds.Modality = "OT"
+    ds.ConversionType = "SYN"
+    ds.SecondaryCaptureDeviceManufacturer = MANUFACTURER
+    ds.SecondaryCaptureDeviceManufacturerModelName = facts.run.package
+    ds.SecondaryCaptureDeviceSoftwareVersions = [facts.run.version, software_version()]
+    ds.DateOfSecondaryCapture, ds.TimeOfSecondaryCapture = ds.ContentDate, ds.ContentTime
+    ds.PatientOrientation = []  # a page of several pictures has none
+    ds.ImageType = ["DERIVED", "SECONDARY"]
+    ds.DerivationDescription = series_description(facts, "picture")
+    _fill_body_part(ds, first_source(facts))
+    _fill_sources(ds, facts, finding)
+    _fill_pixels(ds, draw_page(facts, finding))
+    return ds
+
+
+def _fill_body_part(ds: Dataset, source: Dataset) -> None:
+    """Laterality is type 2C: there, maybe empty, unless the part is known to be no paired one (PS3.3 C.7.3.1)."""
+    if body_part := source.get("BodyPartExamined"):
+        ds.BodyPartExamined = body_part
+    if body_part not in _UNPAIRED:
+        ds.Laterality = source.get("Laterality", "")
+
+
+def _fill_sources(ds: Dataset, facts: RunFacts, finding: Finding) -> None:
+    """What the page shows, and what clings to its pixels from there."""
+    headers = {str(source.SOPInstanceUID): source for source in facts.sources}
+    used = [i for i in images_to_draw(finding) if i in facts.pictures and i.sop_instance_uid in headers]
+    ds.SourceImageSequence = [_reference(image) for image in used]
+    shown = [headers[image.sop_instance_uid] for image in used]
+    ds.BurnedInAnnotation = "YES" if any(h.get("BurnedInAnnotation") == "YES" for h in shown) else "NO"
+    lossy = [h for h in shown if h.get("LossyImageCompression") == "01"]
+    ds.LossyImageCompression = "01" if lossy else "00"  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if lossy else ():
+        if keyword in lossy[0]:
+            ds[keyword] = lossy[0][keyword]
+
+
+def _reference(image: SourceImage) -> Dataset:
+    item, purpose = Dataset(), Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.sop_class_uid, image.sop_instance_uid
+    if image.frame:
+        item.ReferencedFrameNumber = image.frame
+    purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
+    purpose.CodeMeaning = "Source image for image processing operation"
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
+
+
+def _fill_pixels(ds: Dataset, page: Image.Image) -> None:
+    pixels = np.asarray(page, np.uint8)
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    ds.Rows, ds.Columns = pixels.shape[:2]
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OB"

@@ -1,0 +1,82 @@
+"""Reads from the stored instances what result objects need: their headers, and the pictures that are drawn."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pydicom
+from pydicom import Dataset
+
+from services.report.facts import Picture
+from services.report.source_header import clean_header
+from shared.findings import SourceImage
+from shared.imaging.display import display_pixels
+from shared.imaging.frames import Frame, load_frames
+
+log = logging.getLogger(__name__)
+
+_AXES = (("L", "R"), ("P", "A"), ("H", "F"))  # towards larger and smaller x, y and z (PS3.3 C.7.6.2.1.1)
+_OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
+
+
+def read_sources(paths: Sequence[Path]) -> list[Dataset]:
+    """`clean_header` of each file, in order of instance number; a file that can't be read is logged and left out."""
+    headers = []
+    for path in paths:
+        try:
+            header = clean_header(pydicom.dcmread(path, stop_before_pixels=True, force=True))
+        except Exception as error:
+            log.warning("source left out: can't be read sop_instance_uid=%s cause=%s", path.stem, type(error).__name__)
+            continue
+        if all(k in header for k in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")):
+            headers.append(header)
+    return sorted(headers, key=lambda h: (str(h.SeriesInstanceUID), int(h.get("InstanceNumber") or 0)))
+
+
+def read_pictures(
+    images: Iterable[SourceImage], paths: dict[str, Path]
+) -> tuple[dict[SourceImage, Picture], list[str]]:
+    """The pictures of `images`, and in words why others could not be had; `paths` are by SOP Instance UID."""
+    pictures: dict[SourceImage, Picture] = {}
+    missing: list[str] = []
+    for image in dict.fromkeys(images):
+        try:
+            pictures[image] = _picture(image, paths[image.sop_instance_uid])
+        except Exception as error:
+            log.warning("no picture sop_instance_uid=%s cause=%s", image.sop_instance_uid, type(error).__name__)
+            missing.append(f"image {image.sop_instance_uid} can't be drawn: {error}")
+    return pictures, missing
+
+
+def _picture(image: SourceImage, path: Path) -> Picture:
+    frames = [f for f in load_frames([path]) if f.frame_index == (image.frame or 1) - 1]
+    if not frames:
+        raise ValueError(f"it has no frame {image.frame or 1} with pixels")
+    return Picture(display_pixels(frames[0]), frames[0].pixel_spacing or _aspect(path), _edges(frames[0], path))
+
+
+def _aspect(path: Path) -> tuple[float, float] | None:
+    """Pixel Aspect Ratio, vertical to horizontal (PS3.3 C.7.6.3.1.7), for images without any spacing."""
+    ratio = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PixelAspectRatio"]).get("PixelAspectRatio")
+    try:
+        vertical, horizontal = (float(v) for v in ratio or ())
+    except ValueError:
+        return None
+    return (vertical, horizontal) if vertical > 0 and horizontal > 0 else None
+
+
+def _edges(frame: Frame, path: Path) -> tuple[str, str, str, str]:
+    """Letters at left, top, right and bottom."""
+    if frame.orientation:
+        right, bottom = _letter(frame.orientation[:3]), _letter(frame.orientation[3:])
+    else:
+        tags = ["PatientOrientation"]
+        said = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags).get("PatientOrientation") or ("", "")
+        right, bottom = (str(v)[:1].upper() for v in said) if len(said) == 2 else ("", "")
+    return _OPPOSITE.get(right, ""), _OPPOSITE.get(bottom, ""), right, bottom
+
+
+def _letter(direction: Sequence[float]) -> str:
+    """The main direction that a row or column runs to."""
+    axis = max(range(3), key=lambda i: abs(direction[i]))
+    return _AXES[axis][direction[axis] < 0]

@@ -1,0 +1,74 @@
+"""Which objects come out, for whom, and what happens where one can't be built."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.report import handlers
+from services.report.facts import RunFacts
+from services.report.handlers import control_id, images_to_draw, report
+from shared.settings import Destination
+
+PACS = Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="PACS")
+ARCHIVE = Destination(name="archive", kind="dicom", host="h", port=104, ae_title="ARCHIVE", objects=["SC"])
+RIS = Destination(name="ris", kind="mllp", host="h", port=2575, receiving_application="RIS", receiving_facility="A")
+EHR = Destination(name="ehr", kind="mllp", host="h", port=2576, receiving_application="EHR", receiving_facility="B")
+
+
+def test_each_destination_gets_what_it_wants(dx_facts: RunFacts) -> None:
+    made = report(dx_facts, [PACS, ARCHIVE, RIS, EHR])
+    assert made.missing == []
+    wanted = [(r.kind, r.destinations) for r in made.objects]
+    assert wanted == [("SR", ("pacs",)), ("SC", ("pacs", "archive")), ("ORU", ("ris",)), ("ORU", ("ehr",))]
+    assert len({r.file_name for r in made.objects}) == len({r.identifier for r in made.objects}) == 4
+
+
+def test_each_ris_is_addressed_by_its_own_name(dx_facts: RunFacts) -> None:
+    first, second = (r.content.split(b"\r")[0] for r in report(dx_facts, [RIS, EHR]).objects if r.kind == "ORU")
+    assert b"|RIS|A|" in first
+    assert b"|EHR|B|" in second
+    assert control_id("run-1", "ris", "read").encode() in first
+
+
+def test_a_held_run_sends_its_reason_only(mr_facts: RunFacts) -> None:
+    held = replace(mr_facts, outcome="held", findings=[], pictures={})
+    held.run.reason = "the patient moved"
+    made = report(held, [PACS, RIS])
+    assert [r.kind for r in made.objects] == ["ORU"]
+    assert b"the patient moved" in made.objects[0].content
+    assert made.missing == []
+
+
+def test_a_package_says_what_it_lets_out(dx_facts: RunFacts) -> None:
+    made = report(replace(dx_facts, kinds=frozenset({"SC"})), [PACS, RIS])
+    assert [r.kind for r in made.objects] == ["SC"]
+
+
+def test_one_object_that_fails_stops_no_other(dx_facts: RunFacts) -> None:
+    made = report(replace(dx_facts, pictures={}), [PACS, RIS])
+    assert [r.kind for r in made.objects] == ["SR", "ORU"]
+    assert made.missing == ["no SC: none of the images that the findings are about can be drawn"]
+
+
+def test_whatever_a_builder_raises_is_said(dx_facts: RunFacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(facts: RunFacts) -> list[object]:
+        raise RuntimeError("odd source")
+
+    monkeypatch.setitem(handlers.BUILDERS, "SR", broken)
+    made = report(dx_facts, [PACS])
+    assert [r.kind for r in made.objects] == ["SC"]
+    assert made.missing == ["no SR: odd source"]
+
+
+def test_a_run_without_findings_is_not_silent(dx_facts: RunFacts) -> None:
+    assert report(replace(dx_facts, findings=[]), [PACS]).missing == ["the package gave no finding to report"]
+
+
+def test_control_ids_are_short_and_differ() -> None:
+    ids = {control_id(run, to, outcome) for run in "ab" for to in ("ris", "ehr") for outcome in ("read", "held")}
+    assert len(ids) == 8
+    assert {len(i) for i in ids} == {20}
+
+
+def test_only_the_shown_slices_are_asked_for(mr_facts: RunFacts) -> None:
+    assert len(images_to_draw(mr_facts.findings)) == 3

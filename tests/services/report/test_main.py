@@ -1,0 +1,211 @@
+"""The stage as a whole: from a run in the book and files in the store to files, deliveries and the study's ending."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copy
+
+import pydicom
+import pytest
+from sqlmodel import select
+
+from services.report.facts import RunFacts
+from services.report.main import Reporter
+from services.report.settings import Settings
+from shared.findings import dump_findings
+from shared.settings import Core, Destination
+from shared.stage import Stage, run_next
+from shared.store import Book, Delivery, GateResult, Instance, Journal, Outbox, Run, Study
+from shared.store.moves import enter, move
+from shared.study import DeliveryEvent, DeliveryState, RunEvent, RunState, StudyState
+
+DESTINATIONS = [
+    Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="PACS"),
+    Destination(name="ris", kind="mllp", host="h", port=2575, receiving_application="RIS"),
+]
+Add = Callable[[str], None]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Core:
+    return Core(data_dir=tmp_path / "home")
+
+
+@pytest.fixture
+def reporter(book: Book, home: Core, tmp_path: Path) -> Reporter:
+    return Reporter(book, home, Settings(), DESTINATIONS, tmp_path / "no packages here")
+
+
+@pytest.fixture
+def stage(reporter: Reporter) -> Stage:
+    return Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work)
+
+
+@pytest.fixture
+def enter_run(book: Book, home: Core, mr_facts: RunFacts, mr_paths: list[Path]) -> Callable[..., str]:
+    """Puts a study with one run, read or held, and its files where collect, gate and infer would have."""
+
+    def enter_it(event: RunEvent = RunEvent.READ, run_id: str = "run-1") -> str:
+        uid, series = mr_facts.study.study_instance_uid, mr_facts.run.series[0]
+        folder = Path(uid) / series
+        (home.store_dir / folder).mkdir(parents=True)
+        with book.write() as session:
+            session.add(Study(study_instance_uid=uid, state=StudyState.RUNNING))
+            session.flush()
+            for path in mr_paths:
+                copy(path, home.store_dir / folder / path.name)
+                session.add(_instance(uid, series, folder / path.name))
+            run = Run(
+                id=run_id, study_instance_uid=uid, revision=1, package="motion_ssim", version="1.2.0", kind="reader",
+                series=[series], verdict="pass", priority=2, findings=dump_findings(mr_facts.findings),
+                state=RunState.READY if event is RunEvent.READ else RunState.WAITING,
+            )  # fmt: skip
+            enter(session, run)
+            session.add(GateResult(study_instance_uid=uid, revision=1, name="geometry", verdict="pass"))
+            session.flush()
+            move(session, run, event, "the patient moved" if event is RunEvent.HELD else "slice 3 is blurred")
+        return uid
+
+    return enter_it
+
+
+def _instance(uid: str, series: str, path: Path) -> Instance:
+    return Instance(
+        study_instance_uid=uid, series_instance_uid=series, sop_instance_uid=path.stem, sop_class_uid="1.2",
+        transfer_syntax_uid="1.2", path=str(path), size=1, sha256="", header={"series_number": 9005},
+    )  # fmt: skip
+
+
+def deliveries(book: Book) -> list[Delivery]:
+    with book.read() as session:
+        return list(session.exec(select(Delivery).order_by(Delivery.kind)).all())
+
+
+def the_run(book: Book) -> Run:
+    with book.read() as session:
+        return session.exec(select(Run)).one()
+
+
+def test_a_read_run_becomes_files_and_deliveries(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
+) -> None:
+    uid = enter_run()
+    assert run_next(book, stage)
+    run, sent = the_run(book), deliveries(book)
+    assert (run.state, run.reason) == (RunState.SENDING, "slice 3 is blurred")
+    assert [(d.kind, d.destination, d.priority) for d in sent] == [
+        ("ORU", "ris", 2),
+        ("SC", "pacs", 2),
+        ("SR", "pacs", 2),
+    ]
+    for delivery in sent:
+        path = home.data_dir / delivery.path
+        assert path.parent == home.results_dir / uid / run.id
+        if delivery.kind == "ORU":
+            assert delivery.identifier.encode() in path.read_bytes()
+        else:
+            ds = pydicom.dcmread(path)
+            assert ds.SOPInstanceUID == delivery.identifier
+            assert ds.SeriesNumber > 10000  # 9005 is taken by the study itself
+    assert not list(home.results_dir.rglob(".*"))
+    with book.read() as session:
+        rung = session.exec(select(Outbox).where(Outbox.stage == "send")).all()
+        assert {bell.row_id for bell in rung} == {d.id for d in sent}
+
+
+def test_a_held_run_sends_its_reason_and_ends_held(book: Book, stage: Stage, enter_run: Callable[..., str]) -> None:
+    enter_run(RunEvent.HELD)
+    assert run_next(book, stage)
+    (message,) = deliveries(book)
+    assert message.kind == "ORU"
+    assert (the_run(book).state, the_run(book).reason) == (RunState.HELD, "the patient moved")
+
+
+def test_a_replay_writes_the_same_objects_and_sends_them_again(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
+) -> None:
+    enter_run()
+    run_next(book, stage)
+    first = {d.id: (home.data_dir / d.path).read_bytes() for d in deliveries(book)}
+    with book.write() as session:
+        for delivery in session.exec(select(Delivery).where(Delivery.kind != "ORU")).all():
+            move(session, delivery, DeliveryEvent.ACCEPTED)
+        run = session.exec(select(Run)).one()
+        read_at = run.read_at
+        run.state = RunState.READ
+        session.add(run)
+    run_next(book, stage)
+    assert the_run(book).read_at == read_at
+    assert {d.id: (home.data_dir / d.path).read_bytes() for d in deliveries(book)} == first
+    assert {d.state for d in deliveries(book)} == {DeliveryState.WAITING}
+
+
+def test_files_that_are_away_are_waited_for(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
+) -> None:
+    enter_run()
+    away = home.data_dir / "away"
+    home.store_dir.rename(away)
+    run_next(book, stage)
+    assert the_run(book).state == RunState.READ
+    assert "12 of 12 stored images are not on the disk" in the_run(book).reason
+    assert deliveries(book) == []
+    away.rename(home.store_dir)
+    with book.write() as session:
+        run = session.exec(select(Run)).one()
+        run.next_at = datetime(2020, 1, 1, tzinfo=UTC)
+        session.add(run)
+    run_next(book, stage)
+    assert len(deliveries(book)) == 3
+    assert the_run(book).reason == "slice 3 is blurred"  # not the failed attempt's
+
+
+def test_what_is_missing_stands_in_the_runs_reason(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
+) -> None:
+    enter_run()
+    for path in home.store_dir.rglob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        del ds.PixelData
+        ds.save_as(path)
+    run_next(book, stage)
+    assert [d.kind for d in deliveries(book)] == ["ORU", "SR"]
+    assert "no SC" in the_run(book).reason
+
+
+def test_without_destinations_the_study_ends(
+    book: Book, home: Core, tmp_path: Path, enter_run: Callable[..., str]
+) -> None:
+    enter_run()
+    alone = Reporter(book, home, Settings(), [], tmp_path)
+    run_next(book, Stage("report", Run, (RunState.READ,), alone.work))
+    assert the_run(book).state == RunState.DELIVERED
+    with book.read() as session:
+        assert session.exec(select(Study)).one().state == StudyState.DELIVERED
+
+
+def test_two_runs_have_series_numbers_of_their_own(
+    book: Book, stage: Stage, home: Core, mr_facts: RunFacts, enter_run: Callable[..., str]
+) -> None:
+    enter_run()
+    with book.write() as session:
+        old = session.exec(select(Run)).one()
+        other = Run(
+            **{**old.model_dump(exclude={"created_at"}), "id": "run-2", "package": "other", "supersedes": "run-1"}
+        )
+        other.state = RunState.READ
+        enter(session, other)
+    while run_next(book, stage):
+        pass
+    series = {}
+    for path in home.results_dir.rglob("*.dcm"):
+        ds = pydicom.dcmread(path, stop_before_pixels=True)
+        series[str(ds.SeriesInstanceUID)] = int(ds.SeriesNumber)
+    assert len(series) == len(set(series.values())) == 4
+
+
+def test_the_journal_names_no_patient(book: Book, stage: Stage, enter_run: Callable[..., str]) -> None:
+    enter_run()
+    run_next(book, stage)
+    with book.read() as session:
+        assert all("PHANTOM" not in line.reason for line in session.exec(select(Journal)).all())

@@ -1,0 +1,115 @@
+"""The picture is a valid Secondary Capture that shows the source as it is, with what was found beside it."""
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from services.report import secondary_capture
+from services.report.drawing import page
+from services.report.drawing.palette import YELLOW
+from services.report.drawing.placed_picture import fit
+from services.report.drawing.reading_page import _BAR, _CAPTION
+from services.report.facts import CannotBuild, Picture, RunFacts
+from shared.findings import Region
+
+
+def read(facts: RunFacts) -> Dataset:
+    (result,) = secondary_capture.build(facts)
+    return pydicom.dcmread(BytesIO(result.content))
+
+
+def test_it_is_an_rgb_picture_of_the_same_patient(mr_facts: RunFacts) -> None:
+    ds = read(mr_facts)
+    assert ds.SOPClassUID == SecondaryCaptureImageStorage
+    assert ds.pixel_array.shape == (page.HEIGHT, page.WIDTH, 3)
+    assert ds.PatientID == mr_facts.sources[0].PatientID
+    assert ds.StudyInstanceUID == mr_facts.study.study_instance_uid
+    assert ds.SeriesNumber == 9002
+    assert "not for clinical use" in ds.SeriesDescription
+    assert ds.BurnedInAnnotation == "NO"
+
+
+def test_a_replay_gives_the_same_bytes(dx_facts: RunFacts) -> None:
+    assert secondary_capture.build(dx_facts)[0].content == secondary_capture.build(dx_facts)[0].content
+
+
+def test_the_shown_images_are_named(mr_facts: RunFacts) -> None:
+    finding = mr_facts.findings[0]
+    ranked = sorted(finding.instances, key=lambda i: i.score)
+    shown = [ranked[0], ranked[len(ranked) // 2], ranked[-1]]
+    named = [item.ReferencedSOPInstanceUID for item in read(mr_facts).SourceImageSequence]
+    assert named == [i.image.sop_instance_uid for i in shown]
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("BurnedInAnnotation", "YES"), ("LossyImageCompression", "01")])
+def test_what_clings_to_pixels_is_carried_over(dx_facts: RunFacts, keyword: str, value: str) -> None:
+    source = Dataset(dx_facts.sources[0])
+    source[keyword] = pydicom.DataElement(keyword, "CS", value)
+    assert read(replace(dx_facts, sources=[source]))[keyword].value == value
+
+
+def places(facts: RunFacts) -> list[object]:
+    """Where the reading page puts its two pictures."""
+    half = (page.WIDTH - 2 * page.EDGE - 20) / 2
+    low = page.BOTTOM - _BAR - 14 - _CAPTION + 8
+    picture = next(iter(facts.pictures.values()))
+    lefts = page.EDGE, page.EDGE + half + 20
+    return [fit(picture, (left, page.TOP, left + half, low)) for left in lefts]
+
+
+def test_nothing_covers_the_radiograph(dx_facts: RunFacts) -> None:
+    drawn = np.asarray(secondary_capture.draw_page(dx_facts, dx_facts.findings[0]))
+    placed = places(dx_facts)[0]
+    picture = Image.fromarray(next(iter(dx_facts.pictures.values())).pixels).convert("RGB")
+    wanted = np.asarray(picture.resize((placed.width, placed.height), Image.Resampling.BICUBIC))
+    seen = drawn[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width]
+    assert (seen[:-1, :-1] == wanted[:-1, :-1]).all()
+
+
+def test_a_region_is_outlined_at_its_place(dx_facts: RunFacts) -> None:
+    finding = dx_facts.findings[0]
+    drawn = np.asarray(secondary_capture.draw_page(dx_facts, finding))
+    placed = places(dx_facts)[1]
+    for region in finding.regions:
+        for column, row in region.points:
+            x, y = placed.point(column, row)
+            near = drawn[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4].reshape(-1, 3)
+            assert (near == YELLOW).all(axis=1).any()
+    x, y = placed.point(*np.mean(finding.regions[0].points[:4], axis=0))
+    assert tuple(drawn[round(y), round(x)]) != YELLOW
+
+
+def test_a_point_is_circled(dx_facts: RunFacts) -> None:
+    finding = dx_facts.findings[0]
+    image = finding.regions[0].image
+    marked = finding.model_copy(update={"regions": (Region(image=image, graphic_type="POINT", points=((100, 120),)),)})
+    drawn = np.asarray(secondary_capture.draw_page(dx_facts, marked))
+    x, y = places(dx_facts)[1].point(100, 120)
+    assert (drawn[round(y) - 18 : round(y) + 19, round(x) - 18 : round(x) + 19] == YELLOW).all(axis=2).any()
+    assert tuple(drawn[round(y), round(x)]) != YELLOW
+
+
+def test_a_colour_source_is_drawn(dx_facts: RunFacts) -> None:
+    (image,) = dx_facts.pictures
+    colour = Picture(np.full((50, 60, 3), (10, 200, 30), np.uint8))
+    drawn = np.asarray(secondary_capture.draw_page(replace(dx_facts, pictures={image: colour}), dx_facts.findings[0]))
+    assert (drawn == (10, 200, 30)).all(axis=2).any()
+
+
+def test_a_series_of_one_slice_is_drawn(mr_facts: RunFacts) -> None:
+    finding = mr_facts.findings[0]
+    one = finding.model_copy(update={"instances": finding.instances[-1:]})
+    (image,) = secondary_capture.images_to_draw(one)
+    facts = replace(mr_facts, findings=[one], pictures={image: next(iter(mr_facts.pictures.values()))})
+    assert read(facts).Rows == page.HEIGHT
+
+
+def test_without_pixels_it_says_why_not(mr_facts: RunFacts) -> None:
+    with pytest.raises(CannotBuild, match="can be drawn"):
+        secondary_capture.build(replace(mr_facts, pictures={}))
