@@ -1,0 +1,71 @@
+"""Slice scores become a series' score and a verdict; blank slices have none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.gate.scoring import aggregate, failed, judge_readings
+from shared.findings import SourceImage
+from shared.inference import Reading, Unreadable
+from shared.package import Manifest, Package
+from shared.settings import GateThresholds
+
+SCORES = [0.99, 0.95, 0.97, 0.6, 0.96, 0.98, 0.94, 0.95, 0.93, 0.92]
+
+
+def package(**gate: object) -> Package:
+    manifest = {
+        "schema": 1,
+        "package": {"name": "motion", "version": "1.2.0", "kind": "gate", "title": "t", "intended_use": "i"},
+        "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, -1, -1]}},
+        "outputs": [{"name": "ssim", "tensor": "ssim", "kind": "regression",
+                     "code": {"value": "s", "scheme": "99ISO", "meaning": "s"}}],
+        "gate": {"warn_below": 0.9, "hold_below": 0.8, "aggregate": "percentile:10", **gate},
+    }  # fmt: skip
+    return Package(Path("motion"), Manifest.model_validate(manifest))
+
+
+def readings(scores: list[float], blank: int = 0) -> list[Reading]:
+    def one(n: int, score: float, empty: bool) -> Reading:
+        source = SourceImage(series_instance_uid="1.1", sop_instance_uid=f"1.1.{n}", sop_class_uid="1.2")
+        return Reading(source, (8, 8), (0, 0, 8, 8), empty, {"ssim": np.array([score], np.float32)})
+
+    return [one(n, score, False) for n, score in enumerate(scores)] + [one(100 + n, 0.0, True) for n in range(blank)]
+
+
+@pytest.mark.parametrize(
+    ("how", "value"), [("mean", np.mean(SCORES)), ("min", 0.6), ("percentile:10", np.quantile(SCORES, 0.1))]
+)
+def test_aggregates(how: str, value: float) -> None:
+    assert aggregate(how, SCORES) == pytest.approx(float(value))
+
+
+def test_the_series_score_has_its_verdict_and_every_slice() -> None:
+    judgement, finding = judge_readings(package(), "1.1", readings(SCORES, blank=5))
+    assert judgement.verdict == finding.verdict == "warn"
+    assert judgement.score == finding.value == pytest.approx(float(np.quantile(SCORES, 0.1)), abs=1e-6)
+    assert [note.score for note in judgement.instances] == pytest.approx(SCORES)
+    assert [s.image.sop_instance_uid for s in finding.instances] == [f"1.1.{n}" for n in range(10)]
+    assert (finding.package, finding.version, finding.warn_below, finding.hold_below) == ("motion", "1.2.0", 0.9, 0.8)
+
+
+def test_the_hospitals_thresholds_and_cap() -> None:
+    assert (
+        judge_readings(package(), "1.1", readings(SCORES), GateThresholds(warn_below=0.5, hold_below=0.4))[0].verdict
+        == "pass"
+    )
+    strict = GateThresholds(hold_below=0.95, verdict="warn")
+    judgement, finding = judge_readings(package(), "1.1", readings(SCORES), strict)
+    assert judgement.verdict == finding.verdict == "warn"
+
+
+def test_no_picture_no_score() -> None:
+    with pytest.raises(Unreadable, match="no picture"):
+        judge_readings(package(), "1.1", readings([], blank=3))
+
+
+@pytest.mark.parametrize("word", ["warn", "hold"])
+def test_a_failing_gate_says_what_its_manifest_says(word: str) -> None:
+    judgement = failed(package(on_failure=word), "no picture")
+    assert (judgement.verdict, judgement.reason) == (word, "the gate could not judge: no picture")

@@ -1,0 +1,96 @@
+"""Raw outputs become typed findings, and what can't be understood is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.infer.handlers import findings_of
+from shared.findings import Classification, Measurement, SourceImage
+from shared.inference import Reading, Unreadable
+from shared.package import Manifest, Package
+
+IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
+CODE = {"value": "112001", "scheme": "DCM", "meaning": "Opacity"}
+BINARY = {
+    "name": "opacity",
+    "tensor": "logit",
+    "kind": "binary",
+    "activation": "sigmoid",
+    "threshold": 0.7,
+    "code": CODE,
+}
+PATCHES = np.array([[-1.0, 5.0], [3.0, 1.0]], np.float32)
+
+
+def package(output: dict[str, Any], patches: bool = True) -> Package:
+    manifest = {
+        "schema": 1,
+        "package": {"name": "chest", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
+        "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, 512, 512]}}, "outputs": [output],
+        "explanation": {"kind": "additive_patches", "tensor": "patches"} if patches else {},
+    }  # fmt: skip
+    return Package(Path("chest"), Manifest.model_validate(manifest))
+
+
+def reading(**outputs: Any) -> Reading:
+    arrays = {name: np.asarray(value, np.float32) for name, value in outputs.items()}
+    return Reading(IMAGE, (100, 200), (0.0, -50.0, 200.0, 150.0), False, arrays)
+
+
+def test_a_present_finding_has_its_probability_its_map_and_its_regions() -> None:
+    (finding,) = findings_of(package(BINARY), reading(logit=[2.0], patches=PATCHES))
+    assert isinstance(finding, Classification)
+    assert finding.present
+    assert finding.probability == pytest.approx(1 / (1 + np.exp(-2)))
+    assert finding.patch_map is not None
+    assert np.mean(finding.patch_map.logits) == pytest.approx(2.0)
+    assert finding.patch_map.box == (0.0, -50.0, 200.0, 150.0)
+    (region,) = finding.regions
+    # the threshold 0.7 is a logit of 0.85: three patches, of which the lower row and the upper right lie on the image
+    assert region.points == ((100, 0), (200, 0), (200, 100), (0, 100), (0, 50), (100, 50), (100, 0))
+
+
+def test_an_absent_finding_keeps_its_map_and_has_no_regions() -> None:
+    (finding,) = findings_of(package(BINARY), reading(logit=[0.5], patches=PATCHES - 1.5))
+    assert isinstance(finding, Classification)
+    assert not finding.present
+    assert finding.regions == ()
+    assert finding.patch_map is not None
+
+
+def test_a_map_that_does_not_add_up_is_no_explanation() -> None:
+    with pytest.raises(Unreadable, match=r"average to 2\.0000, the image's logit is 4"):
+        findings_of(package(BINARY), reading(logit=[4.0], patches=PATCHES))
+
+
+def test_a_probability_is_taken_as_it_is_and_checked() -> None:
+    plain = {**BINARY, "activation": "none"}
+    (finding,) = findings_of(package(plain, patches=False), reading(logit=0.75))
+    assert isinstance(finding, Classification)
+    assert finding.present
+    assert finding.patch_map is None
+    with pytest.raises(Unreadable, match="outside 0 to 1"):
+        findings_of(package(plain, patches=False), reading(logit=1.7))
+
+
+@pytest.mark.parametrize("logit", [-1000.0, 1000.0])
+def test_extreme_logits_are_probabilities(logit: float) -> None:
+    (finding,) = findings_of(package(BINARY, patches=False), reading(logit=logit))
+    assert isinstance(finding, Classification)
+    assert finding.probability in (0.0, 1.0)
+
+
+def test_a_regression_is_a_measurement_within_its_range() -> None:
+    output = {"name": "angle", "tensor": "angle", "kind": "regression", "unit": "deg", "range": [0, 90], "code": CODE}
+    (finding,) = findings_of(package(output, patches=False), reading(angle=[12.5]))
+    assert isinstance(finding, Measurement)
+    assert (finding.value, finding.unit, finding.sources) == (12.5, "deg", (IMAGE,))
+    with pytest.raises(Unreadable, match="angle is 120, outside 0 to 90"):
+        findings_of(package(output, patches=False), reading(angle=[120.0]))
+
+
+def test_other_kinds_are_refused_in_words() -> None:
+    with pytest.raises(Unreadable, match="'segment' are not read yet"):
+        findings_of(package({**BINARY, "kind": "segment"}), reading(logit=0.0))

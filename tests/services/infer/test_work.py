@@ -1,0 +1,127 @@
+"""A run is read: radiographs through the real package on a real Triton, findings in the book."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import JPEG2000Lossless
+from skimage.measure import points_in_poly
+from sqlmodel import select
+
+from services.infer.work import Reader
+from shared.findings import Classification, load_findings
+from shared.phantoms.chest_dx import chest_radiograph
+from shared.phantoms.dicom import Patient, Visit, dx_image
+from shared.serving import Models, open_models
+from shared.stage import Retry, Stage, run_next
+from shared.store import Book, Run
+from shared.store.moves import move
+from shared.study import RunEvent, RunState
+from tests.images import noise, write
+from tests.served import REPOSITORY, gating, packages, run_of, triton
+
+READER = ("chest_opacity", "reader")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, triton_environment: Path) -> Iterator[Models]:
+    with triton(tmp_path_factory.mktemp("triton"), triton_environment) as served:
+        yield served
+
+
+def ready(book: Book, store: Path, paths: list[Path], chosen: tuple[str, str] = READER) -> Run:
+    gating(book, store, paths, [chosen])
+    run = run_of(book, chosen[0])
+    with book.write() as session:
+        move(session, session.merge(run), RunEvent.PASSED, "geometry: tilted")
+    return run
+
+
+def read(book: Book, store: Path, models: Models) -> Run:
+    reader = Reader(book, store, packages(), models, 20.0)
+    assert run_next(book, Stage("infer", Run, (RunState.READY,), reader.work))
+    with book.read() as session:
+        return session.exec(select(Run)).one()
+
+
+def radiograph(
+    folder: Path, seed: int, opacities: int, monochrome1: bool = False
+) -> tuple[Path, list[tuple[float, float]]]:
+    """A made-up chest and the centres of what was planted in it, (column, row)."""
+    made = chest_radiograph(seed, opacities, (700, 600))
+    ds = dx_image(made.pixels, Visit(Patient("TEST^NOBODY", "X1"), "A1"), spacing_mm=made.spacing_mm)
+    if monochrome1:
+        ds.PhotometricInterpretation = "MONOCHROME1"
+        ds.PixelData = (4095 - made.pixels).astype("<u2").tobytes()
+    path = folder / "dx.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    return path, [(planted.column, planted.row) for planted in made.opacities]
+
+
+def found(run: Run) -> Classification:
+    (finding,) = load_findings(run.findings)
+    assert isinstance(finding, Classification)
+    return finding
+
+
+def encloses(finding: Classification, point: tuple[float, float]) -> bool:
+    return any(points_in_poly([point], region.points)[0] for region in finding.regions)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("monochrome1", [False, True])
+def test_an_opacity_is_found_where_it_was_planted(
+    tmp_path: Path, book: Book, models: Models, monochrome1: bool
+) -> None:
+    path, planted = radiograph(tmp_path, 1, 1, monochrome1)
+    ready(book, tmp_path / "store", [path])
+    run = read(book, tmp_path / "store", models)
+    assert (run.state, run.reason) == (RunState.READ, "geometry: tilted")
+    finding = found(run)
+    assert finding.present
+    assert encloses(finding, planted[0])
+    assert finding.patch_map is not None
+    assert finding.patch_map.box == (-50.0, 0.0, 650.0, 700.0)
+
+
+@pytest.mark.triton
+def test_without_an_opacity_nothing_is_outlined_and_compression_changes_nothing(
+    tmp_path: Path, book: Book, models: Models
+) -> None:
+    path, _ = radiograph(tmp_path, 1, 0)
+    ds = pydicom.dcmread(path)
+    ds.compress(JPEG2000Lossless, generate_instance_uid=False)
+    ds.save_as(path)
+    ready(book, tmp_path / "store", [path])
+    finding = found(read(book, tmp_path / "store", models))
+    assert not finding.present
+    assert finding.regions == ()
+
+
+@pytest.mark.triton
+def test_pixels_that_cannot_be_decoded_end_the_run_with_the_reason(tmp_path: Path, book: Book, models: Models) -> None:
+    path = write(tmp_path, "dx", noise(64, 64), Modality="DX")
+    path.write_bytes(path.read_bytes()[:-100])
+    ready(book, tmp_path / "store", [path])
+    run = read(book, tmp_path / "store", models)
+    assert run.state == RunState.DEAD
+    assert run.reason.startswith("an image can't be read: the pixel data can't be decoded: ")
+
+
+def test_a_version_that_is_not_installed_ends_the_run(tmp_path: Path, book: Book) -> None:
+    away = open_models("127.0.0.1:9", REPOSITORY)
+    ready(book, tmp_path / "store", [write(tmp_path, "dx")], ("chest_old", "reader"))
+    run = read(book, tmp_path / "store", away)
+    assert run.state == RunState.DEAD
+    assert run.reason == "version 1.0.0 of chest_old is not installed: no version is"
+    away.close()
+
+
+def test_without_triton_the_run_waits(tmp_path: Path, book: Book) -> None:
+    away = open_models("127.0.0.1:9", REPOSITORY)
+    waiting = ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 64))])
+    with pytest.raises(Retry, match="does not answer"):
+        Reader(book, tmp_path / "store", packages(), away, 5.0).work(waiting.id)
+    assert read(book, tmp_path / "store", away).state == RunState.READY
+    away.close()
