@@ -28,6 +28,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 """The Pythons that the pinned nvidia-pytriton has a stub for and that Isocenter runs on."""
 GLIBC = (2, 35)
 """The wheel is built for manylinux_2_35 (Ubuntu 22.04, Debian 12, RHEL 10 or later)."""
+MACHINES = ("x86_64", "aarch64")
+"""The processors that the pinned packages have wheels for; only x86_64 has been tried."""
 BUNDLED_LIBPYTHON = ("3.13",)
 """Pythons for which the wheel brings its own shared libpython."""
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -146,8 +148,10 @@ def packages_digest() -> str:
 def check_platform() -> None:
     """Raise CannotSetUp where the wheel can't run."""
     elsewhere = "Point [triton] url at a Triton on another machine instead."
-    if platform.machine() != "x86_64":
-        raise CannotSetUp(f"nvidia-pytriton is built for x86_64 only, not for {platform.machine()}. {elsewhere}")
+    if platform.machine() not in MACHINES:
+        raise CannotSetUp(
+            f"nvidia-pytriton is built for {' and '.join(MACHINES)}, not for {platform.machine()}. {elsewhere}"
+        )
     name, version = platform.libc_ver()
     if name != "glibc":
         raise CannotSetUp(f"nvidia-pytriton needs glibc, which this system does not have. {elsewhere}")
