@@ -51,7 +51,7 @@ class Desk:
         admission = admit(message, self._settings)
         for order in self._write(admission.orders):
             metrics.ORDERS.labels(order.order_control).inc()
-            log.info("order accession_number=%s order_control=%s", order.accession_number, order.order_control)
+            log.info("order written order_control=%s", order.order_control)
         return admission.warning
 
     def _write(self, orders: list[Order]) -> list[Order]:

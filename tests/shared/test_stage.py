@@ -157,3 +157,29 @@ def test_urgent_work_goes_first_but_routine_work_that_waited_goes_before_fresh_u
     while run_next(book, stage_of(note)):
         pass
     assert taken == ["1.9", "1.0", "1.5"]
+
+
+def test_what_was_not_tried_spends_no_attempt_and_waits_as_long_as_it_says(book):
+    add_study(book, "1.2.3")
+
+    def busy(_uid):
+        raise Retry("busy", timedelta(seconds=30), counts=False)
+
+    stage = stage_of(busy, most_attempts=1)
+    assert run_next(book, stage)
+    study = read_study(book, "1.2.3")
+    assert (study.state, study.attempts, study.reason) == ("waiting", 0, "busy")
+    assert timedelta(seconds=25) < study.next_at - utc_now() <= timedelta(seconds=30)
+
+
+def test_a_stage_takes_only_what_it_may_take_at_the_moment(book):
+    for uid in ("1.2.1", "1.2.2"):
+        add_study(book, uid)
+    shut = ["1.2.1"]
+    stage = stage_of(refuse, only=lambda: [Study.study_instance_uid.not_in(shut)])
+    assert waiting(book, stage) == 1
+    assert run_next(book, stage)
+    assert not run_next(book, stage)
+    assert (read_study(book, "1.2.1").state, read_study(book, "1.2.2").state) == ("waiting", "refused")
+    shut.clear()
+    assert run_next(book, stage)

@@ -1,7 +1,10 @@
 """admit on the wire: real sockets, a real book; each peer gets its answer whatever the others do."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -299,3 +302,29 @@ def test_every_real_file_gets_its_answer(admit: Admit, bench: Path) -> None:
         "ORM-O01-03.hl7", "Sample-ORM.txt", "Sample-Orm.txt",
     }  # fmt: skip
     assert len({row.path for row in admit.quarantine() if row.path}) >= len(files) - 12
+
+
+HOSPITAL = Path(os.environ.get("HOSPITAL_HOME", Path(tempfile.gettempdir()) / "hospital"))
+
+
+@pytest.mark.hospital
+@pytest.mark.parametrize("sender", ["node", "medplum", "mllp_send"])
+def test_independent_senders_are_answered(admit: Admit, tmp_path: Path, sender: str) -> None:
+    if not (HOSPITAL / "hl7" / "node_modules").is_dir():
+        pytest.skip("the bench's hospital is not set up: hospital setup")
+    script, file = HOSPITAL / "hl7" / f"send_{sender}.cjs", tmp_path / "order.hl7"
+    command = ["node", str(script), str(admit.port), str(file)]
+    if sender == "mllp_send":
+        send = HOSPITAL / "venv" / "bin" / "mllp_send"
+        command = [str(send), "-p", str(admit.port), "--loose", "-f", str(file), "127.0.0.1"]
+    for control_id, processing, accepted in (("GOOD", "P", True), ("BAD", "T", False)):
+        file.write_bytes(orm(control_id=control_id).replace(b"|P|2.5.1", f"|{processing}|2.5.1".encode()))
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "NODE_PATH": str(HOSPITAL / "hl7" / "node_modules")},
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert control_id in said, said
+        assert ("AA" in said) == accepted, said
+        assert ("AR" in said) == (not accepted), said
+    assert [o.message_control_id for o in admit.orders()] == ["GOOD"]
