@@ -1,0 +1,122 @@
+"""Measures chest_opacity on phantoms kept out of training: does it tell them apart, and does its map point right?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from network import PatchNetwork, WholeNetwork
+from numpy.typing import NDArray
+from pool import SIZE, Opacity, Pool
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import rankdata
+from training import predict
+
+THRESHOLD = 0.5
+
+
+def auroc(labels: NDArray[np.float32], scores: NDArray[np.float64]) -> float:
+    """Area under the ROC curve by ranks (Mann-Whitney)."""
+    ranks, positive = rankdata(scores), labels > 0.5
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def calibrate(network: PatchNetwork, pool: Pool) -> None:
+    """Fold Platt's slope and intercept into the patch logits, so that their mean stays the image's logit."""
+    logits, _ = predict(network, pool.images)
+    spread = logits.std() + 1e-9
+
+    def loss(line: NDArray[np.float64]) -> float:
+        return float(np.mean(np.logaddexp(0, (1 - 2 * pool.labels) * (line[0] * logits / spread + line[1]))))
+
+    slope, intercept = minimize(loss, np.array([1.0, 0.0])).x
+    network.scale.mul_(slope / spread)
+    network.shift.mul_(slope / spread).add_(intercept)
+
+
+def hit(saliency: NDArray[np.floating], planted: Sequence[Opacity]) -> bool:
+    """Whether the cell of highest `saliency` (k, k) touches a planted opacity."""
+    cell = SIZE / len(saliency)
+    row, column = np.unravel_index(int(saliency.argmax()), saliency.shape)
+    return any(
+        np.hypot(
+            max(abs((row + 0.5) * cell - opacity.row) - cell / 2, 0),
+            max(abs((column + 0.5) * cell - opacity.column) - cell / 2, 0),
+        )
+        <= opacity.radius_px
+        for opacity in planted
+    )
+
+
+def hit_rate(maps: NDArray[np.floating], pool: Pool) -> float:
+    """Share of the images with something planted whose map (n, k, k) peaks on it."""
+    return float(np.mean([hit(image, planted) for image, planted in zip(maps, pool.opacities, strict=True) if planted]))
+
+
+def chance_rate(pool: Pool) -> float:
+    """Share of an 8 x 8 map's cells that would count as a hit, over images with something planted."""
+    cells = np.eye(64).reshape(64, 8, 8)
+    return float(np.mean([hit(cell, planted) for planted in pool.opacities if planted for cell in cells]))
+
+
+def grad_cam(network: WholeNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Grad-CAM (n, 32, 32) of the whole-image network at its last features."""
+    maps = []
+    for image in images:
+        given = torch.from_numpy(image.astype(np.float32) / 255)[None, None]
+        logit, features = network(given)
+        (slopes,) = torch.autograd.grad(logit.sum(), features)
+        maps.append((slopes.mean((2, 3), keepdim=True) * features).sum(1).relu()[0].detach().numpy())
+    return np.stack(maps)
+
+
+def measure_patches(network: PatchNetwork, pool: Pool) -> dict[str, float]:
+    """Figures of the package on `pool`."""
+    logits, maps = predict(network, pool.images)
+    probability, positive = expit(logits), pool.labels > 0.5
+    return {
+        "images": len(logits),
+        "auroc": auroc(pool.labels, logits),
+        "sensitivity": float((probability[positive] >= THRESHOLD).mean()),
+        "specificity": float((probability[~positive] < THRESHOLD).mean()),
+        "brier": float(np.mean((probability - pool.labels) ** 2)),
+        "hit_rate": hit_rate(maps, pool),
+        "hit_rate_by_chance": chance_rate(pool),
+        "additivity_error": float(np.abs(maps.mean((1, 2), dtype=np.float64) - logits).max()),
+    }
+
+
+def measure_whole(network: WholeNetwork, pool: Pool) -> dict[str, float]:
+    """Figures of the same backbone on whole images, with Grad-CAM at 32 x 32 and averaged to the patches' 8 x 8."""
+    logits, _ = predict(network, pool.images)
+    maps = grad_cam(network, pool.images)
+    return {
+        "whole_image_auroc": auroc(pool.labels, logits),
+        "grad_cam_hit_rate": hit_rate(maps, pool),
+        "grad_cam_hit_rate_8x8": hit_rate(maps.reshape(-1, 8, 4, 8, 4).mean((2, 4)), pool),
+    }
+
+
+def draw_example(network: PatchNetwork, pool: Pool, path: Path) -> None:
+    """One radiograph with its planted opacities circled, beside its patch map, as a small PNG."""
+    import matplotlib.pyplot as plt
+
+    row = next(index for index, planted in enumerate(pool.opacities) if len(planted) == 2)
+    logits, maps = predict(network, pool.images[row : row + 1])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4.3), dpi=80)
+    for axes in (left, right):
+        axes.imshow(pool.images[row], cmap="gray")
+        axes.axis("off")
+    for opacity in pool.opacities[row]:
+        left.add_patch(plt.Circle((opacity.column, opacity.row), opacity.radius_px * 1.3, fill=False, color="cyan"))
+    reach = float(np.abs(maps[0]).max()) / 64
+    extent = (-0.5, SIZE - 0.5, SIZE - 0.5, -0.5)
+    shown = right.imshow(maps[0] / 64, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.45, extent=extent)
+    figure.colorbar(shown, ax=right, shrink=0.8, label="share of the image's logit")
+    left.set_title("planted")
+    right.set_title(f"patch map, probability {expit(logits[0]):.2f}")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
