@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from shared.worker import Sweeper, ring_after_commit
 log = logging.getLogger(__name__)
 
 _CLEAN_SECONDS = 60.0
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Collect:
@@ -87,14 +87,14 @@ def quiet_pydicom() -> None:
 
 def main() -> None:
     """Runs until told to stop."""
+    # Blocked before any thread starts, so that none but sigwait below takes them: a handler that only sets an event
+    # runs late or never when another thread gets the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     service = start_service("collect")
     quiet_pydicom()
     collect = Collect(service, service.config.section(Settings))
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     collect.start()
-    stopping.wait()
+    signal.sigwait(_STOPS)
     log.info("stopping")
     collect.stop()
     service.book.close()
