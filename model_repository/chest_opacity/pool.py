@@ -28,6 +28,10 @@ class Pool:
         """1 where anything was planted, (n,)."""
         return np.array([float(bool(planted)) for planted in self.opacities], np.float32)
 
+    def only(self, rows: NDArray[np.bool_]) -> "Pool":
+        """The images at `rows` (n,)."""
+        return Pool(self.images[rows], [self.opacities[row] for row in np.flatnonzero(rows)])
+
 
 def preprocess(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
     """The manifest's `scale_percentile` with low 1 and high 99: to [0, 1], clipped."""

@@ -85,6 +85,24 @@ def measure_patches(network: PatchNetwork, pool: Pool) -> dict[str, float]:
         "hit_rate": hit_rate(maps, pool),
         "hit_rate_by_chance": chance_rate(pool),
         "additivity_error": float(np.abs(maps.mean((1, 2), dtype=np.float64) - logits).max()),
+        **_measure_strata(logits, maps, pool),
+    }
+
+
+def _measure_strata(logits: NDArray[np.float64], maps: NDArray[np.floating], pool: Pool) -> dict[str, float]:
+    """The same where it is hard: one opacity alone, by its peak contrast in cm of water; and where it says positive."""
+    counts = np.array([len(planted) for planted in pool.opacities])
+    contrast = np.array([planted[0].contrast if planted else 0 for planted in pool.opacities])
+    found, alone = expit(logits) >= THRESHOLD, counts == 1
+    called, single, free_or_single = found & (counts > 0), pool.only(alone), counts <= 1
+    return {
+        "hit_rate_where_found": hit_rate(maps[called], pool.only(called)),
+        "auroc_one_opacity": auroc(pool.labels[free_or_single], logits[free_or_single]),
+        "sensitivity_one_opacity": float(found[alone].mean()),
+        "hit_rate_one_opacity": hit_rate(maps[alone], single),
+        "sensitivity_under_2_cm": float(found[alone & (contrast < 2)].mean()),
+        "sensitivity_2_to_3_cm": float(found[alone & (contrast >= 2) & (contrast < 3)].mean()),
+        "sensitivity_over_3_cm": float(found[alone & (contrast >= 3)].mean()),
     }
 
 

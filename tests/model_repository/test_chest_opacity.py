@@ -1,6 +1,7 @@
 """The shipped chest_opacity: its map adds up, each patch stands alone, and it points at what was planted."""
 
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -149,6 +150,8 @@ def test_the_recipe_s_network_exports_to_the_shipped_tensors(tmp_path: Path, mon
     pytest.importorskip("torch", reason="torch is in the train extra only")
     pytest.importorskip("onnx", reason="onnx is in the train extra only")
     monkeypatch.syspath_prepend(str(FOLDER))
+    for name in ("recipe", "network", "pool", "training", "validation"):  # another package may have its own
+        monkeypatch.delitem(sys.modules, name, raising=False)
     recipe = __import__("recipe")
     recipe.export(recipe.PatchNetwork(), tmp_path / "model.onnx")
     fresh = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
