@@ -16,7 +16,7 @@ from kombu.pools import producers
 from sqlalchemy import delete
 from sqlmodel import col, select
 
-from shared import metrics
+from shared import folder_transport, metrics
 from shared.events import routing_key
 from shared.store import Book, Outbox
 
@@ -46,7 +46,7 @@ def celery_app(broker_url: str, data_dir: Path, prefix: str = "isocenter") -> Ce
 
 
 def _transport_options(broker_url: str, data_dir: Path) -> dict[str, Any]:
-    if not broker_url.startswith("filesystem"):
+    if not broker_url.startswith(folder_transport.SCHEME):
         return {"confirm_publish": True} if broker_url.startswith(("amqp", "pyamqp")) else {}
     folder = data_dir / "broker"
     for name in ("messages", "control"):

@@ -66,7 +66,7 @@ class Core(Section):
     @model_validator(mode="after")
     def _embedded_defaults(self) -> Self:
         self.database_url = self.database_url or f"sqlite:///{self.data_dir}/isocenter.db"
-        self.broker_url = self.broker_url or "filesystem://localhost/"
+        self.broker_url = self.broker_url or "folder://localhost/"
         return self
 
     @property

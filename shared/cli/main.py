@@ -64,7 +64,8 @@ def demo(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End by itself when every study is settled.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Keep what came out: pacs/, ris/ and studies.json.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Keep what came out: pacs/, ris/, studies.json and logs/."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -26,6 +26,7 @@ class Sendable:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    as_it_lies: bool = True  # the file's meta information agrees with its data set: the bytes can go as they are
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,17 @@ def _read(path: Path) -> Sendable | str | None:
     except Exception as error:  # pydicom raises whatever a broken file makes it raise
         return f"can't be read: {type(error).__name__}"
     meta: Any = getattr(ds, "file_meta", None) or FileMetaDataset()
-    sop_class = str(meta.get("MediaStorageSOPClassUID") or ds.get("SOPClassUID") or "")
-    sop_instance = str(meta.get("MediaStorageSOPInstanceUID") or ds.get("SOPInstanceUID") or "")
-    if sop_class == MediaStorageDirectoryStorage:
+    in_meta = (str(meta.get("MediaStorageSOPClassUID") or ""), str(meta.get("MediaStorageSOPInstanceUID") or ""))
+    if in_meta[0] == MediaStorageDirectoryStorage:
         return "is a DICOMDIR, the index of a medium"
+    sop_class, sop_instance = str(ds.get("SOPClassUID") or in_meta[0]), str(ds.get("SOPInstanceUID") or in_meta[1])
     if not sop_class or not sop_instance:
         return "has no SOP Class UID or no SOP Instance UID"
     syntax = str(meta.get("TransferSyntaxUID") or "")
     if not syntax:
         return "has no Transfer Syntax UID"
-    return Sendable(path, str(ds.get("StudyInstanceUID") or ""), sop_class, sop_instance, syntax)
+    study = str(ds.get("StudyInstanceUID") or "")
+    return Sendable(path, study, sop_class, sop_instance, syntax, in_meta == (sop_class, sop_instance))
 
 
 def push(
@@ -128,7 +130,7 @@ def _push_over_one_association(
 def _store(assoc: Any, file: Sendable) -> str:
     """Sends one file; the reason when it was not taken."""
     try:
-        status = assoc.send_c_store(file.path)
+        status = assoc.send_c_store(file.path if file.as_it_lies else pydicom.dcmread(file.path))
     except Exception as error:  # what pynetdicom raises for a file that it can't take apart, or a context not accepted
         return f"can't be sent: {error}"
     if "Status" not in status:

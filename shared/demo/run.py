@@ -54,7 +54,7 @@ def run_demo(data: Path | None, once: bool, out: Path | None, as_json: bool) -> 
             print(json.dumps(page, indent=1, ensure_ascii=False))
         else:
             screen.summary(views, hospital.pacs.received(), hospital.ris.received(), kept if out else None)
-        if code and out:
+        if out and (work / "logs").is_dir():
             shutil.copytree(work / "logs", out / "logs", dirs_exist_ok=True)
         if hospital.failure:
             screen.error(hospital.failure)

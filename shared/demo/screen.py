@@ -92,9 +92,9 @@ class Screen:
         if self.progress.refused:
             self.console.print(f"{len(self.progress.refused)} files were not taken:")
             for refusal in self.progress.refused:
-                self.console.print(f"  {refusal.file}: {refusal.reason}", markup=False)
+                self.console.print(f"  {refusal.file}: {refusal.reason}", markup=False, soft_wrap=True)
         if out:
-            self.console.print(f"Kept in {out}: pacs/, ris/, studies.json")
+            self.console.print(f"Kept in {out}: pacs/, ris/, studies.json, logs/")
 
     def error(self, text: str) -> None:
         self.console.print(Text(text, style="bold red"))

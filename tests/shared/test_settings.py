@@ -24,7 +24,7 @@ def test_without_a_file_the_embedded_default_stands(monkeypatch, tmp_path):
     monkeypatch.delenv("ISOCENTER_CONFIG", raising=False)
     core = load_config().section(Core)
     assert core.database_url == f"sqlite:///{tmp_path}/data/isocenter.db"
-    assert core.broker_url == "filesystem://localhost/"
+    assert core.broker_url == "folder://localhost/"
 
 
 def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
