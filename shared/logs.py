@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 FORMAT = "%(asctime)s %(levelname)-7s %(service)-7s %(message)s"
 
@@ -40,3 +41,7 @@ def start_logging(service: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # pydicom's warnings quote the values that they are about
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")
+    warnings.filterwarnings("ignore", module="highdicom")

@@ -54,10 +54,10 @@ class Listener:
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]  # fmt: skip
         self._server = self._entity().start_server(
-            (self.settings.bind, self.settings.port), block=False, evt_handlers=handlers
+            (self.settings.host, self.settings.port), block=False, evt_handlers=handlers
         )
         self._server.socket.listen(128)
-        log.info("listening ae_title=%s address=%s port=%d", self.settings.ae_title, self.settings.bind, self.port)
+        log.info("listening ae_title=%s address=%s port=%d", self.settings.ae_title, self.settings.host, self.port)
 
     def _entity(self) -> AE:
         settings, entity = self.settings, AE(ae_title=self.settings.ae_title)

@@ -20,7 +20,7 @@ class Settings(Section):
 
     ae_title: AETitle = "ISOCENTER"
     """Our AE title."""
-    bind: str = "0.0.0.0"
+    host: str = "0.0.0.0"
     """The address that is listened on."""
     port: int = Field(default=11112, ge=0, le=65535)
     """The port that is listened on; 0 takes a free one."""

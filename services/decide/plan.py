@@ -22,7 +22,9 @@ def find_order(session: Session, study: Study) -> Order | None:
     if not (study.patient_id and study.study_date):
         return None
     orders = session.exec(select(Order).where(Order.patient_id == study.patient_id)).all()
-    that_day = [o for o in orders if (o.scheduled_at or o.received_at).strftime("%Y%m%d") == study.study_date]
+    that_day = [
+        o for o in orders if (o.scheduled_at or o.received_at).astimezone().strftime("%Y%m%d") == study.study_date
+    ]
     return that_day[0] if len(that_day) == 1 else None
 
 

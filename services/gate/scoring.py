@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.gate.judgement import InstanceNote, Judgement, by_threshold, capped, thresholds_of
+from services.gate.judgement import InstanceNote, Judgement, Verdict, by_threshold, capped, thresholds_of
 from shared.findings import InstanceScore, QualityScore
 from shared.inference import Reading, Unreadable, scalar
 from shared.package import GateTable, Package
@@ -29,8 +29,8 @@ def judge_readings(
     verdict = by_threshold(value, warn_below, hold_below)
     lowest = min(score for _, score in scored)
     reason = (
-        f"{_called(gate.aggregate)} of {len(scored)} slice score(s) is {value:.3f}, the lowest {lowest:.3f}"
-        f" (warn below {warn_below:g}, hold below {hold_below:g})"
+        f"{output.code.meaning} {value:.3f} is {_standing(verdict, warn_below, hold_below)}:"
+        f" {_called(gate.aggregate)} of {len(scored)} slices, the lowest of them {lowest:.3f}"
     )
     notes = tuple(InstanceNote(source.sop_instance_uid, score, source.frame) for source, score in scored)
     judgement = capped(
@@ -63,6 +63,12 @@ def _called(how: str) -> str:
     if how.startswith("percentile:"):
         return f"percentile {how.removeprefix('percentile:')}"
     return "the lowest" if how == "min" else "the mean"
+
+
+def _standing(verdict: Verdict, warn_below: float, hold_below: float) -> str:
+    if verdict == "pass":
+        return f"not below {warn_below:g}"
+    return f"below {warn_below if verdict == 'warn' else hold_below:g} ({verdict})"
 
 
 def _gate_of(package: Package) -> GateTable:

@@ -33,7 +33,7 @@ CONFIGURATION = """\
 data_dir = {data_dir}
 
 [collect]
-bind = "127.0.0.1"
+host = "127.0.0.1"
 port = {collect_port}
 quiet_seconds = {quiet}
 

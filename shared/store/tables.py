@@ -81,7 +81,7 @@ class Study(Leased, table=True):
     calling_ae_title: str = Field(default="", max_length=16)
     order_id: int | None = Field(default=None, foreign_key="orders.id")
     first_instance_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-    last_instance_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    last_instance_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
     active_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)  # an association that carried it was open
     completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -77,7 +77,7 @@ def start(book: Book, tmp_path: Path) -> Iterator[Callable[..., Collect]]:
         core = Core(data_dir=tmp_path, database_url=book.url)
         app = celery_app("memory://", tmp_path)
         service = Service("collect", Config(), core, book, app, Bus(book, app))
-        defaults = {"port": 0, "bind": "127.0.0.1", "stop_seconds": 1, "least_free_bytes": 0}
+        defaults = {"port": 0, "host": "127.0.0.1", "stop_seconds": 1, "least_free_bytes": 0}
         collect = Collect(service, Settings(**{**defaults, **settings}))
         collect.start()
         started.append(collect)

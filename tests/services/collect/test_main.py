@@ -20,7 +20,7 @@ def process(tmp_path: Path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     page = (
-        f'[isocenter]\ndata_dir = "{tmp_path}/data"\n[collect]\nbind = "127.0.0.1"\nport = {port}\nstop_seconds = 5\n'
+        f'[isocenter]\ndata_dir = "{tmp_path}/data"\n[collect]\nhost = "127.0.0.1"\nport = {port}\nstop_seconds = 5\n'
     )
     (tmp_path / "isocenter.toml").write_text(page + "least_free_bytes = 0\n")
     environment = {**os.environ, "ISOCENTER_CONFIG": str(tmp_path / "isocenter.toml")}

@@ -119,6 +119,7 @@ def upgrade() -> None:
     with op.batch_alter_table("study", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_study_accession_number"), ["accession_number"], unique=False)
         batch_op.create_index(batch_op.f("ix_study_due_at"), ["due_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_study_last_instance_at"), ["last_instance_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_study_state"), ["state"], unique=False)
 
     op.create_table(
@@ -240,6 +241,7 @@ def downgrade() -> None:
     op.drop_table("gate_result")
     with op.batch_alter_table("study", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_study_state"))
+        batch_op.drop_index(batch_op.f("ix_study_last_instance_at"))
         batch_op.drop_index(batch_op.f("ix_study_due_at"))
         batch_op.drop_index(batch_op.f("ix_study_accession_number"))
 
