@@ -1,28 +1,18 @@
 """What tests share: where the team's bench lies, databases and brokers of their own, and no silent skips in CI."""
 
 import os
-import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from shared.settings import Core
 from shared.store import Book, open_book
+from tests.servers import RABBITMQ, delete_queues, listens, new_database
 
 ROOT = Path(__file__).parents[1]
 BENCH = Path(os.environ.get("ISOCENTER_BENCH", ROOT.parent / "shared"))
-POSTGRES = os.environ.get("ISOCENTER_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
-RABBITMQ = os.environ.get("ISOCENTER_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
-
-
-def listens(port: int) -> bool:
-    """Whether someone listens on this machine's port."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")
@@ -45,18 +35,10 @@ def triton_environment() -> Path:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL database of this test's own, dropped after it."""
-    name = f"isocenter_{uuid.uuid4().hex[:12]}"
     if not listens(5432):
         pytest.skip("no PostgreSQL on 127.0.0.1:5432")
-    admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'create database "{name}"'))
-    try:
-        yield f"{POSTGRES.rsplit('/', 1)[0]}/{name}"
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f'drop database if exists "{name}" with (force)'))
-        admin.dispose()
+    with new_database() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -86,19 +68,7 @@ def core(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> I
         pytest.skip("no RabbitMQ on 127.0.0.1:5672")
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     yield Core(data_dir=tmp_path / "data", database_url=database_url, broker_url=RABBITMQ, broker_prefix=prefix)
-    _delete_queues(prefix)
-
-
-def _delete_queues(prefix: str) -> None:
-    from kombu import Connection
-
-    from shared.bus import STAGES, queue_of
-
-    with Connection(RABBITMQ) as connection:
-        channel = connection.channel()
-        for stage in STAGES:
-            channel.queue_delete(queue_of(stage, prefix))
-        channel.exchange_delete(f"{prefix}.events")
+    delete_queues(prefix)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

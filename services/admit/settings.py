@@ -15,7 +15,9 @@ class Settings(Section):
     name: ClassVar[str] = "admit"
 
     host: str = "0.0.0.0"
-    """The address to listen on; "127.0.0.1" lets in only what runs on this machine. Plain MLLP: keep it inside the hospital's network."""
+    """The address to listen on; "127.0.0.1" lets in only what runs on this machine.
+
+    MLLP is neither encrypted nor signed here: keep it inside the hospital's network."""
     port: int = Field(default=2575, ge=0, le=65535)
     """The MLLP port; 2575 is HL7's own."""
     accession_number_from: list[str] = ["IPC-1", "OBR-18", "ORC-3", "OBR-3", "ORC-2", "OBR-2"]

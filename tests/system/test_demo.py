@@ -6,30 +6,53 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 
+from tests.servers import RABBITMQ, delete_queues, listens, new_database
+
 pytestmark = [pytest.mark.system, pytest.mark.triton, pytest.mark.timeout(600)]
 ISOCENTER = Path(sys.executable).with_name("isocenter")
 
 
-def run_demo(*arguments, timeout=420):
-    return subprocess.run([ISOCENTER, "demo", *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+def run_demo(*arguments, timeout=420, **variables):
+    command = [ISOCENTER, "demo", *map(str, arguments)]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
 
 
 def load(out):
     return json.loads((out / "studies.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory, triton_environment):
+@pytest.fixture(
+    scope="module", params=["embedded", pytest.param("servers", marks=[pytest.mark.postgres, pytest.mark.rabbitmq])]
+)
+def shown(request, tmp_path_factory, triton_environment):
+    """What a demonstration leaves: on the embedded default, and on PostgreSQL with RabbitMQ."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    result = run_demo("--once", "--out", out)
+    with servers() if request.param == "servers" else nullcontext({}) as variables:
+        result = run_demo("--once", "--out", out, **variables)
     assert result.returncode == 0, result.stdout + result.stderr
     return out, load(out)["studies"], load(out)["made_up"]
+
+
+@contextmanager
+def servers():
+    """A database and queues of this run's own."""
+    if not (listens(5432) and listens(5672)):
+        pytest.skip("no PostgreSQL on 127.0.0.1:5432 or no RabbitMQ on 127.0.0.1:5672")
+    prefix = f"demo-{uuid.uuid4().hex[:12]}"
+    with new_database() as url:
+        yield {
+            "ISOCENTER_DATABASE_URL": url, "ISOCENTER_BROKER_URL": RABBITMQ, "ISOCENTER_BROKER_PREFIX": prefix,
+        }  # fmt: skip
+    delete_queues(prefix)
 
 
 def by_letter(studies, prefix):
@@ -84,7 +107,7 @@ def lies_in(opacity, box):
 def test_sr_sc_and_oru_have_arrived(shown):
     out, studies, _ = shown
     objects = {p.stem: pydicom.dcmread(p) for p in (out / "pacs").glob("*.dcm")}
-    messages = {p.stem: p.read_text() for p in (out / "ris").glob("*.hl7")}
+    messages = {p.stem: p.read_bytes().decode() for p in (out / "ris").glob("*.hl7")}
     for study in studies:
         deliveries = study["deliveries"]
         assert {d["kind"] for d in deliveries} >= {"SR", "SC", "ORU"}

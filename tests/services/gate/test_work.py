@@ -19,7 +19,7 @@ from shared.settings import GateThresholds
 from shared.stage import Retry, Stage, run_next
 from shared.store import Book, GateResult, Study
 from shared.study import RunState, StudyState
-from tests.conftest import listens
+from tests.servers import listens
 from tests.images import write_slices
 from tests.served import REPOSITORY, gating, packages, run_of, triton
 
