@@ -81,7 +81,8 @@ def _draw_slice(
     canvas.verdict_mark((left + 32, y), 13, verdict, VERDICTS[verdict])
     canvas.text((right - 18, y), f"{scored.score:.3f}", 32, INK, anchor="rm", bold=True)
     room = right - left - 64 - 130
-    canvas.text((left + 58, y), f"{word} {index + 1}/{len(finding.instances)}", 32, INK, anchor="lm", room=room)
+    said = f"{word}: image {index + 1}" if right - left > 500 else f"{word}: {index + 1}"
+    canvas.text((left + 58, y), said, 32, INK, anchor="lm", room=room)
 
 
 def _draw_reason(canvas: Canvas, facts: RunFacts, finding: QualityScore, low: float) -> None:

@@ -19,9 +19,9 @@ from shared.settings import GateThresholds
 from shared.stage import Retry, Stage, run_next
 from shared.store import Book, GateResult, Study
 from shared.study import RunState, StudyState
-from tests.servers import listens
 from tests.images import write_slices
 from tests.served import REPOSITORY, gating, packages, run_of, triton
+from tests.servers import listens
 
 MOTION, CHEST = ("motion_ssim", "gate"), ("chest_opacity", "reader")
 
