@@ -100,6 +100,7 @@ class ExplanationTable(_Table):
 
     kind: Literal["none", "additive_patches"] = "none"
     tensor: str = ""
+    region_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5  # regions outline patches from this part of the highest
 
 
 class GateTable(_Table):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from services.infer.regions import outlines
-from shared.findings import Classification, Finding, Measurement, PatchMap
+from shared.findings import Classification, Finding, Measurement, PatchMap, Region
 from shared.inference import Reading, Unreadable, scalar
 from shared.package import Output, Package
 
@@ -38,12 +38,22 @@ def _classification(package: Package, output: Output, reading: Reading) -> Class
     threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
     present = probability >= threshold
     patch_map = _patch_map(package, reading, value)
-    marked = outlines(patch_map, _logit(threshold), reading.source_shape) if present and patch_map else []
+    marked = _regions(package, patch_map, threshold, reading.source_shape) if present and patch_map else []
     return Classification(
         name=output.name, code=output.code, package=package.name, version=package.version,
         use_mark=package.manifest.package.use_mark, sources=(reading.source,), present=present,
         probability=probability, threshold=threshold, regions=tuple(marked), patch_map=patch_map,
     )  # fmt: skip
+
+
+def _regions(package: Package, patch_map: PatchMap, threshold: float, source_shape: tuple[int, int]) -> list[Region]:
+    """Outlines of the patches that carry the finding: above the threshold, and near enough to the strongest one.
+
+    Patches just above the threshold are many and say little: the image's logit is the mean, so a few must be far above.
+    """
+    strongest = max(max(row) for row in patch_map.logits)
+    level = max(_logit(threshold), package.manifest.explanation.region_fraction * strongest)
+    return outlines(patch_map, level, source_shape)
 
 
 def _measurement(package: Package, output: Output, reading: Reading) -> Measurement:

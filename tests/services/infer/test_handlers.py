@@ -24,12 +24,12 @@ BINARY = {
 PATCHES = np.array([[-1.0, 5.0], [3.0, 1.0]], np.float32)
 
 
-def package(output: dict[str, Any], patches: bool = True) -> Package:
+def package(output: dict[str, Any], patches: bool = True, fraction: float = 0.0) -> Package:
     manifest = {
         "schema": 1,
         "package": {"name": "chest", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
         "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, 512, 512]}}, "outputs": [output],
-        "explanation": {"kind": "additive_patches", "tensor": "patches"} if patches else {},
+        "explanation": {"kind": "additive_patches", "tensor": "patches", "region_fraction": fraction} if patches else {},
     }  # fmt: skip
     return Package(Path("chest"), Manifest.model_validate(manifest))
 
@@ -50,6 +50,15 @@ def test_a_present_finding_has_its_probability_its_map_and_its_regions() -> None
     (region,) = finding.regions
     # the threshold 0.7 is a logit of 0.85: three patches, of which the lower row and the upper right lie on the image
     assert region.points == ((100, 0), (200, 0), (200, 100), (0, 100), (0, 50), (100, 50), (100, 0))
+
+
+def test_regions_outline_only_what_is_near_the_strongest_patch() -> None:
+    def widths(fraction: float) -> list[float]:
+        (finding,) = findings_of(package(BINARY, fraction=fraction), reading(logit=[2.0], patches=PATCHES))
+        return [max(p[0] for p in r.points) - min(p[0] for p in r.points) for r in finding.regions]
+
+    assert widths(0.5) == [100.0, 100.0], "5 and 3 of 5 at most, which touch by a corner; 1 is left out"
+    assert widths(0.7) == [100.0], "only the strongest"
 
 
 def test_an_absent_finding_keeps_its_map_and_has_no_regions() -> None:
