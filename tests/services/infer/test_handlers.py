@@ -21,6 +21,7 @@ BINARY = {
     "threshold": 0.7,
     "code": CODE,
 }
+ADDITIVE = {"kind": "additive_patches", "tensor": "patches"}
 PATCHES = np.array([[-1.0, 5.0], [3.0, 1.0]], np.float32)
 
 
@@ -29,7 +30,7 @@ def package(output: dict[str, Any], patches: bool = True, fraction: float = 0.0)
         "schema": 1,
         "package": {"name": "chest", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
         "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, 512, 512]}}, "outputs": [output],
-        "explanation": {"kind": "additive_patches", "tensor": "patches", "region_fraction": fraction} if patches else {},
+        "explanation": {**ADDITIVE, "region_fraction": fraction} if patches else {},
     }  # fmt: skip
     return Package(Path("chest"), Manifest.model_validate(manifest))
 
