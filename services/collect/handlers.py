@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from shared.dicom.header import Header
+from shared.own_results import is_own_result
 from shared.store import Instance, Study
 from shared.study import StudyState
 
@@ -107,6 +108,11 @@ def difference(stored: list[StoredInstance], known: dict[str, Instance]) -> Diff
         elif digests[uid] != one.sha256:
             found.conflicts.append(one)
     return found
+
+
+def to_be_read(stored: list[StoredInstance]) -> list[StoredInstance]:
+    """Those that are not Isocenter's own results: only they make a study new, late or longer."""
+    return [one for one in stored if not is_own_result(one.header.attributes)]
 
 
 def study_values(first: StoredInstance) -> dict[str, Any]:

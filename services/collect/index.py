@@ -17,6 +17,7 @@ from services.collect.handlers import (
     instance_row,
     makes_new_revision,
     study_values,
+    to_be_read,
 )
 from shared.store import Book, Instance, Journal, Quarantine, Study
 from shared.store.moves import move, state_of
@@ -177,14 +178,25 @@ def _write_new(
         row = instance_row(one)
         known[row.sop_instance_uid] = row
         session.add(row)
-    complete_study(study, new)
+    read = to_be_read(new)
+    if len(read) < len(new):
+        session.add(_returned(study, len(new) - len(read), new[0].calling_ae_title))
+    complete_study(study, new if is_new else read)
     if is_new:
         move(session, study, StudyEvent.INSTANCE_STORED, "first image", actor=new[0].calling_ae_title)
-    elif state is not StudyState.COLLECTING:
+    elif read and state is not StudyState.COLLECTING:
         study.revision += makes_new_revision(StudyState(state))
-        reason = f"{len(new)} late image{'s' * (len(new) > 1)} after {state}"
-        move(session, study, StudyEvent.INSTANCE_STORED, reason, actor=new[0].calling_ae_title)
+        reason = f"{len(read)} late image{'s' * (len(read) > 1)} after {state}"
+        move(session, study, StudyEvent.INSTANCE_STORED, reason, actor=read[0].calling_ae_title)
     session.add(study)
+
+
+def _returned(study: Study, count: int, actor: str) -> Journal:
+    """Results of ours that a PACS routes back: kept, but they are no reason to read the study again."""
+    return Journal(
+        study_instance_uid=study.study_instance_uid, subject="study", event="result_returned", state=study.state,
+        reason=f"{count} of Isocenter's own results came back: kept, not read", actor=actor,
+    )  # fmt: skip
 
 
 def _write_conflict(session: Session, first: Instance, other: StoredInstance) -> None:
