@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.decide.settings import Rule
+from shared.dicom.planning import is_planning
+from shared.own_results import is_own_result
 from shared.package import Package
+
+SECONDARY_CAPTURES = frozenset({
+    "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.1", "1.2.840.10008.5.1.4.1.1.7.2",
+    "1.2.840.10008.5.1.4.1.1.7.3", "1.2.840.10008.5.1.4.1.1.7.4",
+})  # fmt: skip
+"""Read only by packages whose selector names the class: screenshots often keep the modality of what they show."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,8 @@ class SeriesFacts:
     sop_class_uids: frozenset[str]
     instances: int
     has_pixel_data: bool = True
+    is_own_result: bool = False
+    is_planning: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class StudyFacts:
     series: tuple[SeriesFacts, ...]
     requested_procedure: str = ""
     priority: int = 5
+    patients: int = 1  # different Patient IDs that its images name
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,13 @@ class Choice:
 
 
 def choose(study: StudyFacts, packages: Sequence[Package], rules: Sequence[Rule]) -> list[Choice]:
-    """One choice a package, in the packages' order."""
+    """One choice a package, in the packages' order.
+
+    Images of different patients under one Study Instance UID are never read: whose the results would be can't be told.
+    """
+    if study.patients > 1:
+        words = f"the images name {study.patients} different patients: correct the study and send it again"
+        return [Choice(package, False, words) for package in packages]
     return [_choose(study, package, rules) for package in packages]
 
 
@@ -52,6 +69,8 @@ def refusal(choices: Sequence[Choice]) -> str:
     """Why nothing runs on a study, in one sentence."""
     if not choices:
         return "no package is installed: put one into the model repository"
+    if len({c.reason for c in choices}) == 1 and len(choices) > 1:
+        return f"no package reads this study: {choices[0].reason}"
     return "no package reads this study: " + "; ".join(f"{c.package.name}: {c.reason}" for c in choices)
 
 
@@ -66,10 +85,12 @@ def _choose(study: StudyFacts, package: Package, rules: Sequence[Rule]) -> Choic
             fitting.append(series)
     if not fitting:
         return Choice(package, False, ", ".join(dict.fromkeys(misfits)) or "the study has no series")
-    return _by_rules(study, package, fitting, rules)
+    return _by_rules(study, package, fitting, misfits, rules)
 
 
-def _by_rules(study: StudyFacts, package: Package, fitting: Sequence[SeriesFacts], rules: Sequence[Rule]) -> Choice:
+def _by_rules(
+    study: StudyFacts, package: Package, fitting: Sequence[SeriesFacts], misfits: Sequence[str], rules: Sequence[Rule]
+) -> Choice:
     kept: list[str] = []
     priorities: list[int] = []
     refused = ""
@@ -82,18 +103,27 @@ def _by_rules(study: StudyFacts, package: Package, fitting: Sequence[SeriesFacts
         priorities.append(study.priority if rule is None or rule.priority is None else rule.priority)
     if not kept:
         return Choice(package, False, refused)
-    return Choice(package, True, f"fits {len(kept)} of {len(study.series)} series", tuple(kept), min(priorities))
+    reason = f"fits {len(kept)} of {len(study.series)} series"
+    others = dict.fromkeys([*misfits, refused])
+    said = ", ".join(other for other in others if other)
+    return Choice(package, True, f"{reason} (others: {said})" if said else reason, tuple(kept), min(priorities))
 
 
 def _misfit(package: Package, series: SeriesFacts, requested_procedure: str) -> str:
     """Why the package does not read the series; empty when it does."""
     selector = package.manifest.selector
+    if series.is_own_result:
+        return "made by Isocenter"
     if not series.has_pixel_data:
         return "no pixels"
     if selector.modality and series.modality not in selector.modality:
         return f"reads {' '.join(selector.modality)}, not {series.modality or 'an unnamed modality'}"
     if selector.sop_class and not series.sop_class_uids & set(selector.sop_class):
         return "reads other SOP classes"
+    if not selector.sop_class and series.sop_class_uids & SECONDARY_CAPTURES:
+        return "secondary captures show images, they are none"
+    if series.is_planning:
+        return "planning images"
     if series.instances < selector.minimum_instances:
         return f"needs {selector.minimum_instances} instances, the series has {series.instances}"
     if selector.body_part and not _shows_body_part(selector.body_part, series, requested_procedure):
@@ -134,4 +164,8 @@ def series_facts(
         sop_class_uids=frozenset(sop_classes),
         instances=frames,
         has_pixel_data=any(h.get("has_pixel_data", True) for h in headers),
+        is_own_result=all(is_own_result(h) for h in headers),
+        is_planning=is_planning(
+            [str(h.get("image_type", "")).split("\\") for h in headers], str(first.get("series_description", ""))
+        ),
     )

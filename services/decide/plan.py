@@ -7,18 +7,21 @@ from itertools import groupby
 from sqlmodel import Session, col, select
 
 from services.decide.handlers import Choice, SeriesFacts, StudyFacts, refusal, series_facts
+from shared.own_results import is_own_result
 from shared.store import Instance, Journal, Order, Run, Study
 from shared.store.moves import enter, move, state_of
-from shared.study import TRANSITIONS, RunEvent, StudyEvent
+from shared.study import TRANSITIONS, RunEvent, RunState, StudyEvent, StudyState
 from shared.uids import derived_uuid
 
 
 def find_order(session: Session, study: Study) -> Order | None:
-    """The order by accession number, else the only one for that patient on that day, else none."""
+    """The order by accession number; for a study without one, the only order for that patient on that day; else none.
+
+    An order for another patient is not taken, whatever its number: results would go to that patient's record.
+    """
     if study.accession_number:
         order = session.exec(select(Order).where(Order.accession_number == study.accession_number)).first()
-        if order:
-            return order
+        return order if order and _same_patient(order.patient_id, study.patient_id) else None
     if not (study.patient_id and study.study_date):
         return None
     orders = session.exec(select(Order).where(Order.patient_id == study.patient_id)).all()
@@ -26,6 +29,12 @@ def find_order(session: Session, study: Study) -> Order | None:
         o for o in orders if (o.scheduled_at or o.received_at).astimezone().strftime("%Y%m%d") == study.study_date
     ]
     return that_day[0] if len(that_day) == 1 else None
+
+
+def _same_patient(ordered: str, shown: str) -> bool:
+    """Whether two patient IDs may be one, as far as both are known; systems differ in leading zeros and case."""
+    one, other = (value.strip().lstrip("0").casefold() for value in (ordered, shown))
+    return not one or not other or one == other
 
 
 def instances_of(session: Session, study_instance_uid: str) -> list[Instance]:
@@ -37,6 +46,7 @@ def instances_of(session: Session, study_instance_uid: str) -> list[Instance]:
 def study_facts(study: Study, order: Order | None, instances: Sequence[Instance]) -> StudyFacts:
     """What the rules look at."""
     series: list[SeriesFacts] = []
+    images = [instance for instance in instances if not is_own_result(instance.header)]
     for uid, group in groupby(instances, key=lambda i: i.series_instance_uid):
         rows = list(group)
         series.append(series_facts(uid, [r.header for r in rows], [r.sop_class_uid for r in rows]))
@@ -45,6 +55,7 @@ def study_facts(study: Study, order: Order | None, instances: Sequence[Instance]
         series=tuple(series),
         requested_procedure=order.requested_procedure if order else "",
         priority=order.priority if order else 5,
+        patients=len({i.header["patient_id"] for i in images if i.header.get("patient_id")}),
     )
 
 
@@ -64,7 +75,8 @@ def save_decision(
         session.add(_line(study, choice))
     chosen = [choice for choice in choices if choice.runs]
     study.priority = min((c.priority for c in chosen), default=study.priority)
-    current = {_save_run(session, study, instances, choice) for choice in chosen}
+    again = _is_replayed(session, study)
+    current = {_save_run(session, study, instances, choice, again) for choice in chosen}
     _supersede_others(session, study, current)
     if chosen:
         move(session, study, StudyEvent.CHOSEN, ", ".join(c.package.name for c in chosen))
@@ -80,7 +92,17 @@ def _line(study: Study, choice: Choice) -> Journal:
     )
 
 
-def _save_run(session: Session, study: Study, instances: Sequence[Instance], choice: Choice) -> str:
+def _is_replayed(session: Session, study: Study) -> bool:
+    """Whether a person sent the study round again, or else late images did."""
+    query = select(Journal.event).where(
+        Journal.study_instance_uid == study.study_instance_uid,
+        Journal.subject == "study",
+        Journal.state == StudyState.WAITING,
+    )
+    return session.exec(query.order_by(col(Journal.id).desc())).first() == StudyEvent.REPLAYED
+
+
+def _save_run(session: Session, study: Study, instances: Sequence[Instance], choice: Choice, replayed: bool) -> str:
     digest = input_digest(instances, choice.series)
     name, version = choice.package.name, choice.package.version
     key = str(derived_uuid(study.study_instance_uid, name, version, digest))
@@ -99,7 +121,9 @@ def _save_run(session: Session, study: Study, instances: Sequence[Instance], cho
         enter(session, run)
         return key
     run.revision, run.series, run.priority = study.revision, list(choice.series), choice.priority
-    if (state_of(run), RunEvent.REPLAYED) in TRANSITIONS:
+    # What late images did not touch was read and told of: it is not told twice.
+    stands = state_of(run) in (RunState.DELIVERED, RunState.HELD) and not replayed
+    if not stands and (state_of(run), RunEvent.REPLAYED) in TRANSITIONS:
         move(session, run, RunEvent.REPLAYED)
     return key
 

@@ -1,6 +1,5 @@
 """The gate `completeness`: is every slice there, once, with a picture in it?"""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from services.gate.content import Content
 from services.gate.judgement import InstanceNote, Judgement, by_threshold, strictest, thresholds_of
 from services.gate.stacks import Stack, phase_of, stacks_of
+from shared.dicom.planning import is_planning
 from shared.imaging.frames import Frame
 from shared.settings import GateThresholds
 
@@ -18,7 +18,6 @@ WARN_BELOW, HOLD_BELOW = 1.0, 0.9
 """Of the part of the expected slices that is there: one missing warns, more than a tenth holds."""
 SLICE_MODALITIES = frozenset({"CT", "MR", "PT"})
 _MOST_TOLD = 5
-_PLANNING = re.compile(r"\b(scout|locali[sz]er|survey|pilot|topogram|loc)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -151,14 +150,13 @@ def _lost_blanks(count: int, blank: frozenset[int]) -> list[int]:
 
 
 def is_localizer(frames: Sequence[Frame]) -> bool:
-    """Whether these are planning images, in several planes on purpose: Image Type says so (PS3.3 C.7.6.1.1.2), or,
-    since not every vendor writes that, the description."""
-    said = all("LOCALIZER" in _words(frame.header.get("image_type")) for frame in frames)
-    return said or bool(_PLANNING.search(str(frames[0].header.get("series_description", ""))))
+    """Whether these are planning images, in several planes on purpose."""
+    types = [_words(frame.header.get("image_type")) for frame in frames]
+    return is_planning(types, str(frames[0].header.get("series_description", "")))
 
 
 def _words(value: object) -> tuple[str, ...]:
-    return tuple(str(part).upper() for part in value) if isinstance(value, tuple) else (str(value).upper(),)
+    return tuple(str(part) for part in value) if isinstance(value, tuple) else (str(value),)
 
 
 def _reason(frames: Sequence[Frame], content: Content, count: _Count, empty: Sequence[Frame]) -> str:

@@ -20,8 +20,13 @@ def package(name="chest_opacity", **selector):
     return Package(None, manifest)
 
 
-def series(uid="1.1", modality="DX", body_part="CHEST", descriptions=("", "", ""), instances=1, pixels=True):
-    return SeriesFacts(uid, modality, body_part, descriptions, frozenset({"1.2"}), instances, pixels)
+CHEST = {"modality": "DX", "body_part_examined": "CHEST"}
+
+
+def series(
+    uid="1.1", modality="DX", body_part="CHEST", descriptions=("", "", ""), instances=1, pixels=True, sop_class="1.2"
+):
+    return SeriesFacts(uid, modality, body_part, descriptions, frozenset({sop_class}), instances, pixels)
 
 
 def study(*some, ae="MODALITY", priority=5, procedure=""):
@@ -37,7 +42,7 @@ def test_a_fitting_series_is_chosen_among_others():
     choice = only(study(series("1.1"), series("1.2", modality="CT")))
     assert choice.runs
     assert choice.series == ("1.1",)
-    assert choice.reason == "fits 1 of 2 series"
+    assert choice.reason == "fits 1 of 2 series (others: reads CR DX, not CT)"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,10 @@ def test_a_fitting_series_is_chosen_among_others():
         (series(body_part="HAND"), "reads CHEST THORAX, not HAND"),
         (series(modality=""), "reads CR DX, not an unnamed modality"),
         (series(pixels=False), "no pixels"),
+        (series(sop_class="1.2.840.10008.5.1.4.1.1.7"), "secondary captures show images, they are none"),
+        (series_facts("1.1", [CHEST | {"image_type": "ORIGINAL\\PRIMARY\\LOCALIZER"}], ["1.2"]), "planning images"),
+        (series_facts("1.1", [CHEST | {"series_description": "3-plane localizer"}], ["1.2"]), "planning images"),
+        (series_facts("1.1", [CHEST | {"manufacturer": "Isocenter"}], ["1.2"]), "made by Isocenter"),
     ],
 )
 def test_a_misfit_says_why(facts, reason):
@@ -83,3 +92,15 @@ def test_the_first_rule_that_fits_counts():
 
 def test_without_packages_the_refusal_says_so():
     assert "no package is installed" in refusal([])
+
+
+def test_images_of_different_patients_are_read_by_nothing():
+    choices = choose(StudyFacts("MODALITY", (series(),), patients=2), [package(), package("other")], [])
+    assert not any(choice.runs for choice in choices)
+    words = "the images name 2 different patients: correct the study and send it again"
+    assert refusal(choices) == f"no package reads this study: {words}"
+
+
+def test_a_package_that_names_secondary_captures_reads_them():
+    captured = "1.2.840.10008.5.1.4.1.1.7"
+    assert only(study(series(sop_class=captured)), sop_class=[captured]).runs

@@ -62,7 +62,11 @@ def test_the_order_by_accession_number_else_by_patient_and_day_else_none(book):
             match = find_order(session, Study(study_instance_uid="1", **facts))
             return match and match.accession_number
 
-        assert found(accession_number="A1", patient_id="other") == "A1"
+        assert found(accession_number="A1", patient_id="P1") == "A1"
+        assert found(accession_number="A1", patient_id="p1 ") == "A1"
+        assert found(accession_number="A1") == "A1"
+        assert found(accession_number="A1", patient_id="other") is None, "another patient's order"
+        assert found(accession_number="A9", patient_id="P1", study_date="20261116") is None, "another order's study"
         assert found(accession_number="", patient_id="P1", study_date="20261116") == "A2"
         assert found(patient_id="P1", study_date="20261117") is None, "two on that day: it can't be told"
         assert found(patient_id="P2", study_date="20261116") is None
@@ -113,6 +117,65 @@ def test_the_same_images_give_the_same_run_and_late_images_supersede_it(book, pa
     (second,) = set(runs) - {first}
     assert runs[first].state == "superseded"
     assert (runs[second].state, runs[second].supersedes) == ("waiting", first)
+
+
+def round_ends(book, run_id, *events):
+    with book.write() as session:
+        run, study = session.get(Run, run_id), session.get(Study, "1.2")
+        for event in events:
+            move(session, run, event)
+        move(session, study, StudyEvent.GATED)
+        move(session, study, StudyEvent.DELIVERED)
+
+
+DELIVERED = (RunEvent.PASSED, RunEvent.READ, RunEvent.REPORTED, RunEvent.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("events", "state"), [(DELIVERED, "delivered"), ((RunEvent.HELD, RunEvent.REASON_REPORTED), "held")]
+)
+def test_a_run_that_late_images_do_not_touch_stands_until_a_person_replays_it(book, package, events, state):
+    with book.write() as session:
+        session.add(instance("1.2.1.1"))
+        new_study(session)
+    decide(book, package)
+    (run_id,) = runs_of(book)
+    round_ends(book, run_id, *events)
+    with book.write() as session:
+        study = session.get(Study, "1.2")
+        study.revision += 1
+        move(session, study, StudyEvent.INSTANCE_STORED)
+        other = instance("1.2.2.1")
+        other.series_instance_uid = "1.2.2"
+        session.add(other)
+        move(session, study, StudyEvent.COMPLETED)
+    assert decide(book, package) == "gating"
+    (run,) = runs_of(book).values()
+    assert (run.state, run.revision) == (state, 2)
+    round_ends(book, run_id)
+    with book.write() as session:
+        move(session, session.get(Study, "1.2"), StudyEvent.REPLAYED)
+    decide(book, package)
+    (run,) = runs_of(book).values()
+    assert run.state == "waiting"
+
+
+def test_the_patients_of_a_study_are_counted_without_our_own_results(book):
+    with book.write() as session:
+        study = new_study(session)
+        for number, header in enumerate([
+            {"patient_id": "P1"}, {"patient_id": "P1"}, {}, {"patient_id": "P2", "manufacturer": "Isocenter"},
+        ]):  # fmt: skip
+            one = instance(f"1.2.1.{number}")
+            one.header = header
+            session.add(one)
+        session.flush()
+        assert study_facts(study, None, instances_of(session, "1.2")).patients == 1
+        two = instance("1.2.1.9")
+        two.header = {"patient_id": "P2"}
+        session.add(two)
+        session.flush()
+        assert study_facts(study, None, instances_of(session, "1.2")).patients == 2
 
 
 def test_facts_come_from_the_headers(book):
