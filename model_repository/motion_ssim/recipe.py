@@ -144,6 +144,8 @@ def train(arguments: argparse.Namespace) -> MotionNet:
     workers = start_workers(arguments.data, shards, arguments.shards, arguments.workers)
     cache = Cache(shards)
     while cache.refresh() < min(arguments.shards, 8) * 256:
+        if not any(worker.is_alive() for worker in workers):
+            raise SystemExit(f"too few training pairs in {shards}, and no worker that makes more")
         print("\rwaiting for the first pairs …", end="", flush=True)
         time.sleep(2)
     checkpoint = arguments.out / "checkpoint.pt"
@@ -171,7 +173,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--shards", type=int, default=160, help="training pairs in units of 256")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pairs")
-    parser.add_argument("--width", type=int, default=16, help="channels of the first stage (ResNet-18: 64)")
+    # Narrower ones crash torch 2.13's bfloat16 convolutions on the way back.
+    width = "channels of the first stage (ResNet-18: 64)"
+    parser.add_argument("--width", type=int, default=16, choices=(16, 24, 32, 64), help=width)
     parser.add_argument("--threads", type=int, default=2, help="of torch; 1 where other work shares the cores")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
