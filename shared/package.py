@@ -18,7 +18,7 @@ VERSION = r"^\d+\.\d+\.\d+$"
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PackageTable(_Table):
@@ -91,7 +91,7 @@ class Output(_Table):
     code: Code
     unit: str = "1"
     range: tuple[float, float] | None = None
-    threshold: float | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None  # of a probability
     activation: Literal["none", "sigmoid"] = "none"
 
 

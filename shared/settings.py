@@ -144,8 +144,8 @@ class GateThresholds(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    warn_below: float | None = None
-    hold_below: float | None = None
+    warn_below: float | None = Field(default=None, allow_inf_nan=False)
+    hold_below: float | None = Field(default=None, allow_inf_nan=False)
     verdict: Literal["warn", "hold"] | None = None
     """The strictest verdict that this gate may give: "warn" never holds."""
 

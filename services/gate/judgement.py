@@ -43,10 +43,10 @@ def strictest(verdicts: Iterable[str]) -> Verdict:
 
 
 def by_threshold(score: float, warn_below: float, hold_below: float) -> Verdict:
-    """The verdict of a score of which more is better."""
-    if score < hold_below:
+    """The verdict of a score of which more is better; what can't be compared is held."""
+    if not score >= hold_below:
         return "hold"
-    return "warn" if score < warn_below else "pass"
+    return "pass" if score >= warn_below else "warn"
 
 
 def thresholds_of(own: GateThresholds | None, warn_below: float, hold_below: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from services.gate.judgement import InstanceNote, Judgement, Verdict, by_threshold, capped, thresholds_of
 from shared.findings import InstanceScore, QualityScore
-from shared.inference import Reading, Unreadable, scalar
+from shared.inference import Reading, Unreadable, number
 from shared.package import GateTable, Package
 from shared.settings import GateThresholds
 
@@ -17,11 +17,11 @@ def judge_readings(
     """The package's judgement of one series and the finding that says the same; blank slices have no score.
 
     Raises:
-        Unreadable: no slice can be scored.
+        Unreadable: no slice can be scored, or a score lies outside the range that the package declares.
     """
     gate = _gate_of(package)
     output = package.manifest.outputs[0]
-    scored = [(reading.source, scalar(package, reading, output.tensor)) for reading in readings if not reading.blank]
+    scored = [(reading.source, number(package, output, reading)) for reading in readings if not reading.blank]
     if not scored:
         raise Unreadable("there is no picture in any slice")
     value = aggregate(gate.aggregate, [score for _, score in scored])

@@ -6,7 +6,7 @@ import numpy as np
 
 from services.infer.regions import outlines
 from shared.findings import Classification, Finding, Measurement, PatchMap, Region
-from shared.inference import Reading, Unreadable, scalar
+from shared.inference import Reading, Unreadable, number, scalar
 from shared.package import Output, Package
 
 DEFAULT_THRESHOLD = 0.5
@@ -32,12 +32,10 @@ def _finding(package: Package, output: Output, reading: Reading) -> Finding:
 
 
 def _classification(package: Package, output: Output, reading: Reading) -> Classification:
-    value = scalar(package, reading, output.tensor)
-    probability = _sigmoid(value) if output.activation == "sigmoid" else value
-    _check_range(package, output, probability, (0.0, 1.0))
+    probability = number(package, output, reading)
     threshold = DEFAULT_THRESHOLD if output.threshold is None else output.threshold
     present = probability >= threshold
-    patch_map = _patch_map(package, reading, value)
+    patch_map = _patch_map(package, reading, scalar(package, reading, output.tensor))
     marked = _regions(package, patch_map, threshold, reading.source_shape) if present and patch_map else []
     return Classification(
         name=output.name, code=output.code, package=package.name, version=package.version,
@@ -57,9 +55,7 @@ def _regions(package: Package, patch_map: PatchMap, threshold: float, source_sha
 
 
 def _measurement(package: Package, output: Output, reading: Reading) -> Measurement:
-    value = scalar(package, reading, output.tensor)
-    value = _sigmoid(value) if output.activation == "sigmoid" else value
-    _check_range(package, output, value, output.range)
+    value = number(package, output, reading)
     return Measurement(
         name=output.name, code=output.code, package=package.name, version=package.version,
         use_mark=package.manifest.package.use_mark, sources=(reading.source,), value=value, unit=output.unit,
@@ -82,18 +78,6 @@ def _patch_map(package: Package, reading: Reading, logit: float) -> PatchMap | N
             f"{package.name}: the patch logits average to {patches.mean():.4f}, the image's logit is {logit:.4f}"
         )
     return PatchMap(image=reading.source, logits=tuple(map(tuple, patches.tolist())), box=reading.box)
-
-
-def _check_range(package: Package, output: Output, value: float, allowed: tuple[float, float] | None) -> None:
-    if allowed and not allowed[0] <= value <= allowed[1]:
-        raise Unreadable(f"{package.name}: {output.name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}")
-
-
-def _sigmoid(logit: float) -> float:
-    """Without overflow on either side."""
-    if logit >= 0:
-        return 1.0 / (1.0 + math.exp(-logit))
-    return math.exp(logit) / (1.0 + math.exp(logit))
 
 
 def _logit(probability: float) -> float:

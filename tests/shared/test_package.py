@@ -29,6 +29,8 @@ MISTAKES = [
     ('tensor = "logit"\n', "", ":12: outputs.0.tensor: is required"),
     ('kind = "reader"', 'kind = "gate"', "needs a [gate] table"),
     ("schema = 1", "schema = 2", ":1: schema:"),
+    ('kind = "binary"\n', 'kind = "binary"\nthreshold = 50.0\n', ":16: outputs.0.threshold:"),
+    ('kind = "binary"\n', 'kind = "binary"\nthreshold = nan\n', ":16: outputs.0.threshold:"),
     ('name = "lung_nodule"', 'name = "other_name"', "make them equal"),
 ]
 
@@ -45,7 +47,7 @@ def test_a_good_manifest(tmp_path):
     assert package.manifest.package.use_mark == "not-for-clinical-use", "the safe default"
 
 
-@pytest.mark.parametrize(("found", "written", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
+@pytest.mark.parametrize(("found", "written", "said"), MISTAKES, ids=[written or said for _, written, said in MISTAKES])
 def test_a_mistake_is_named_with_its_line(tmp_path, found, written, said):
     assert found in GOOD
     with pytest.raises(PackageError) as error:

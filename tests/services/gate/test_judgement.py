@@ -1,13 +1,15 @@
 """Verdicts by thresholds, and how far the hospital may bend them."""
 
 import pytest
+from pydantic import ValidationError
 
 from services.gate.judgement import Judgement, by_threshold, capped, strictest, thresholds_of
 from shared.settings import GateThresholds
 
 
 @pytest.mark.parametrize(
-    ("score", "verdict"), [(0.95, "pass"), (0.9, "pass"), (0.85, "warn"), (0.8, "warn"), (0.79, "hold")]
+    ("score", "verdict"),
+    [(0.95, "pass"), (0.9, "pass"), (0.85, "warn"), (0.8, "warn"), (0.79, "hold"), (float("nan"), "hold")],
 )
 def test_a_score_on_the_threshold_is_above_it(score: float, verdict: str) -> None:
     assert by_threshold(score, 0.9, 0.8) == verdict
@@ -31,3 +33,10 @@ def test_a_gate_is_no_stricter_than_the_hospital_lets_it_be() -> None:
     assert lowered.reason.startswith("two planes (hold is lowered to warn")
     passed = Judgement("geometry", "pass", "fine")
     assert capped(passed, GateThresholds(verdict="warn")) == passed
+
+
+@pytest.mark.parametrize("name", ["warn_below", "hold_below"])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_threshold_that_every_score_passes_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        GateThresholds(**{name: value})

@@ -14,13 +14,13 @@ from shared.settings import GateThresholds
 SCORES = [0.99, 0.95, 0.97, 0.6, 0.96, 0.98, 0.94, 0.95, 0.93, 0.92]
 
 
-def package(**gate: object) -> Package:
+def package(activation: str = "none", **gate: object) -> Package:
     manifest = {
         "schema": 1,
         "package": {"name": "motion", "version": "1.2.0", "kind": "gate", "title": "t", "intended_use": "i"},
         "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, -1, -1]}},
-        "outputs": [{"name": "ssim", "tensor": "ssim", "kind": "regression",
-                     "code": {"value": "s", "scheme": "99ISO", "meaning": "s"}}],
+        "outputs": [{"name": "ssim", "tensor": "ssim", "kind": "regression", "range": [0.0, 1.0],
+                     "activation": activation, "code": {"value": "s", "scheme": "99ISO", "meaning": "s"}}],
         "gate": {"warn_below": 0.9, "hold_below": 0.8, "aggregate": "percentile:10", **gate},
     }  # fmt: skip
     return Package(Path("motion"), Manifest.model_validate(manifest))
@@ -58,6 +58,17 @@ def test_the_hospitals_thresholds_and_cap() -> None:
     strict = GateThresholds(hold_below=0.95, verdict="warn")
     judgement, finding = judge_readings(package(), "1.1", readings(SCORES), strict)
     assert judgement.verdict == finding.verdict == "warn"
+
+
+def test_a_score_outside_its_range_is_no_score() -> None:
+    with pytest.raises(Unreadable, match="ssim is 7, outside 0 to 1"):
+        judge_readings(package(), "1.1", readings([0.95, 7.0, 0.96]))
+
+
+def test_a_score_is_what_its_activation_makes_of_the_output() -> None:
+    judgement, finding = judge_readings(package("sigmoid"), "1.1", readings([1.0]))
+    assert judgement.score == finding.value == pytest.approx(1 / (1 + np.exp(-1)))
+    assert judgement.verdict == "hold"
 
 
 def test_no_picture_no_score() -> None:
