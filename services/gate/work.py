@@ -60,7 +60,7 @@ class Gates:
             study = session.get(Study, study_instance_uid)
             if study is None:
                 raise GiveUp("the study is not in the book")
-            runs = _waiting_runs(session, study)
+            runs = _runs(session, study)
             wanted = list(dict.fromkeys(uid for run in runs for uid in run.series))
             instances = session.exec(
                 select(Instance)
@@ -143,8 +143,9 @@ class Outcome:
         )
         for uid, judgements in self.words.items():
             session.add_all(_result(row, uid, judgement) for judgement in judgements.values())
-        for run in _waiting_runs(session, row):
-            self._move(session, run)
+        for run in _runs(session, row):
+            if state_of(run) is RunState.WAITING:
+                self._move(session, run)
         move(session, row, StudyEvent.GATED)
         settle(session, row.study_instance_uid)
 
@@ -165,9 +166,13 @@ def _told(decision: Decision) -> str:
     return decision.reason if decision.verdict != "pass" else ""
 
 
-def _waiting_runs(session: Session, study: Study) -> list[Run]:
+def _runs(session: Session, study: Study) -> list[Run]:
+    """The revision's runs that count: those that wait, and those that late images left alone, whose results go on
+    being shown beside the gates' words of this revision.
+    """
     query = select(Run).where(Run.study_instance_uid == study.study_instance_uid, Run.revision == study.revision)
-    return [run for run in session.exec(query.order_by(col(Run.id))).all() if state_of(run) is RunState.WAITING]
+    given_up = (RunState.SUPERSEDED, RunState.CANCELLED, RunState.DEAD)
+    return [run for run in session.exec(query.order_by(col(Run.id))).all() if state_of(run) not in given_up]
 
 
 def _result(study: Study, uid: str, judgement: Judgement) -> GateResult:

@@ -17,8 +17,9 @@ from shared.phantoms.motion import corrupt
 from shared.serving import Models, open_models
 from shared.settings import GateThresholds
 from shared.stage import Retry, Stage, run_next
-from shared.store import Book, GateResult, Study
-from shared.study import RunState, StudyState
+from shared.store import Book, GateResult, Run, Study
+from shared.store.moves import move
+from shared.study import RunEvent, RunState, StudyEvent, StudyState
 from tests.images import write_slices
 from tests.served import REPOSITORY, gating, packages, run_of, triton
 from tests.servers import listens
@@ -161,6 +162,25 @@ def test_a_second_attempt_replaces_what_the_first_wrote(tmp_path: Path, book: Bo
     work(book, gates(book, tmp_path / "store", away))
     assert results(book)["completeness"].verdict == "pass"
     assert run_of(book, "chest_opacity").state == RunState.READY
+
+
+def test_a_run_that_late_images_left_alone_keeps_its_gates_words(tmp_path: Path, book: Book, away: Models) -> None:
+    """Results are shown beside the gates' words of the study's revision: a run that stands must not lose them."""
+    uid = gating(book, tmp_path / "store", write_slices(tmp_path, [0, 1]), [CHEST])
+    work(book, gates(book, tmp_path / "store", away))
+    with book.write() as session:
+        study, run = session.get_one(Study, uid), session.exec(select(Run)).one()
+        for event in (RunEvent.READ, RunEvent.REPORTED, RunEvent.DELIVERED):
+            move(session, run, event)
+        study.revision = run.revision = 2
+        for change in (StudyEvent.INSTANCE_STORED, StudyEvent.COMPLETED, StudyEvent.CHOSEN):
+            move(session, study, change)
+    work(book, gates(book, tmp_path / "store", away))
+    with book.read() as session:
+        said = {r.name for r in session.exec(select(GateResult).where(GateResult.revision == 2))}
+    assert said == {"completeness", "geometry"}
+    assert run_of(book, "chest_opacity").state == RunState.DELIVERED
+    assert state(book, uid)[0] == StudyState.DELIVERED
 
 
 def test_a_package_that_is_gone_holds_its_run_with_the_reason(tmp_path: Path, book: Book, away: Models) -> None:
