@@ -133,13 +133,14 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_R.SENDING, _RE.DELIVERED): _R.DELIVERED,
     (_R.HELD, _RE.RELEASED): _R.READY,
     **{(s, _RE.GAVE_UP): _R.DEAD for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
-    **{(s, _RE.REPLAYED): _R.WAITING for s in (_R.DELIVERED, _R.HELD, _R.CANCELLED, _R.DEAD)},
+    # a superseded run comes back when its input or its package version does
+    **{(s, _RE.REPLAYED): _R.WAITING for s in (_R.DELIVERED, _R.HELD, _R.SUPERSEDED, _R.CANCELLED, _R.DEAD)},
     **{(s, _RE.RESENT): _R.SENDING for s in (_R.DELIVERED, _R.CANCELLED, _R.DEAD)},
     **{(s, _RE.SUPERSEDED): _R.SUPERSEDED for s in _R if s is not _R.SUPERSEDED},
     **{(s, _RE.CANCELLED): _R.CANCELLED for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
     (_D.WAITING, _DE.ACCEPTED): _D.DELIVERED,
     (_D.WAITING, _DE.GAVE_UP): _D.DEAD,
-    (_D.WAITING, _DE.CANCELLED): _D.CANCELLED,
+    **{(s, _DE.CANCELLED): _D.CANCELLED for s in (_D.WAITING, _D.DEAD)},
     **{(s, _DE.REPLAYED): _D.WAITING for s in _D},  # one that waits is tried at once
 }
 

@@ -20,7 +20,7 @@ from services.collect.handlers import (
     to_be_read,
 )
 from shared.store import Book, Instance, Journal, Quarantine, Study
-from shared.store.moves import move, state_of
+from shared.store.moves import move, state_of, supersede_unfinished
 from shared.study import StudyEvent, StudyState
 
 log = logging.getLogger(__name__)
@@ -188,6 +188,8 @@ def _write_new(
         study.revision += makes_new_revision(StudyState(state))
         reason = f"{len(read)} late image{'s' * (len(read) > 1)} after {state}"
         move(session, study, StudyEvent.INSTANCE_STORED, reason, actor=read[0].calling_ae_title)
+        # they would read the late images too, and send results that the next ones contradict
+        supersede_unfinished(session, study, "late images came while it was under way")
     session.add(study)
 
 

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from services.decide.handlers import Choice, SeriesFacts, StudyFacts, refusal, series_facts
 from shared.own_results import is_own_result
 from shared.store import Instance, Journal, Order, Run, Study
-from shared.store.moves import enter, move, state_of
+from shared.store.moves import enter, move, state_of, supersede, withdraw
 from shared.study import TRANSITIONS, RunEvent, RunState, StudyEvent, StudyState
 from shared.uids import derived_uuid
 
@@ -125,6 +125,7 @@ def _save_run(session: Session, study: Study, instances: Sequence[Instance], cho
     stands = state_of(run) in (RunState.DELIVERED, RunState.HELD) and not replayed
     if not stands and (state_of(run), RunEvent.REPLAYED) in TRANSITIONS:
         move(session, run, RunEvent.REPLAYED)
+        withdraw(session, run, "its run is done again")  # report enters anew what is still wanted
     return key
 
 
@@ -132,4 +133,4 @@ def _supersede_others(session: Session, study: Study, current: set[str]) -> None
     runs = session.exec(select(Run).where(Run.study_instance_uid == study.study_instance_uid)).all()
     for run in runs:
         if run.id not in current and (state_of(run), RunEvent.SUPERSEDED) in TRANSITIONS:
-            move(session, run, RunEvent.SUPERSEDED, "the study's images or the packages have changed since")
+            supersede(session, run, "the study's images or the packages have changed since")

@@ -12,9 +12,9 @@ from services.send.handlers import Refused, Unreachable, last_word
 from shared import metrics
 from shared.settings import Destination
 from shared.stage import GiveUp, Retry, Save
-from shared.store import Book, Delivery
-from shared.store.moves import Row, move, settle
-from shared.study import DeliveryEvent
+from shared.store import Book, Delivery, Run
+from shared.store.moves import Row, move, settle, state_of
+from shared.study import DeliveryEvent, RunState
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,9 @@ class Courier:
         """
         with self._book.read() as session:
             delivery = session.get_one(Delivery, delivery_id)
+            run = session.get_one(Run, delivery.run_id)
+        if state_of(run) is RunState.SUPERSEDED:
+            return _withdrawn
         destination = self._destinations.get(delivery.destination)
         if destination is None:
             raise GiveUp(f"{delivery.destination} is no destination in isocenter.toml any more: add it and replay")
@@ -56,6 +59,11 @@ class Courier:
             raise last_word(error, delivery.attempts, destination.most_attempts) from None
         _count(delivery, "accepted")
         return _accepted(remark)
+
+
+def _withdrawn(session: Session, row: Row) -> None:
+    """An attempt failed while newer images superseded the run: the old result must not arrive after the new."""
+    move(session, row, DeliveryEvent.CANCELLED, "its run was superseded")
 
 
 def _accepted(remark: str) -> Save:

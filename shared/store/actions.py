@@ -6,7 +6,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
 from shared.store.book import Book
-from shared.store.moves import move, state_of
+from shared.store.moves import move, state_of, withdraw
 from shared.store.tables import Delivery, Run, Study, utc_now
 from shared.store.views import StudyNotFound, find_study
 from shared.study import (
@@ -95,6 +95,7 @@ def replay_run(session: Session, run: Run, actor: str) -> Study:
         raise NotPossible(f"the gates have not passed the run of {what}: replay the study, which gates it anew")
     _resume(session, study, actor)
     move(session, run, RunEvent.REPLAYED, "replayed by a person", actor)
+    withdraw(session, run, "its run is done again")
     move(session, run, RunEvent.SCORED if run.kind == "gate" else RunEvent.PASSED, "on the gates' earlier word", actor)
     return study
 

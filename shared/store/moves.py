@@ -13,6 +13,7 @@ from shared.study import (
     DELIVERY_ENDED,
     RUN_ENDED,
     SETTLED,
+    DeliveryEvent,
     DeliveryState,
     Event,
     RunEvent,
@@ -96,18 +97,47 @@ def _stamp(row: Row, state: State) -> None:
         row.delivered_at = now
 
 
+def supersede(session: Session, run: Run, reason: str) -> None:
+    """Ends a run that another takes the place of, with what it has still to send."""
+    move(session, run, RunEvent.SUPERSEDED, reason)
+    withdraw(session, run, "its run was superseded")
+
+
+def supersede_unfinished(session: Session, study: Study, reason: str) -> None:
+    """Supersedes the runs of a study that are still under way; its row is locked by the caller."""
+    session.flush()
+    runs = select(Run).where(Run.study_instance_uid == study.study_instance_uid).order_by(col(Run.id))
+    unfinished = runs.where(col(Run.state).not_in(RUN_ENDED)).with_for_update()
+    for run in session.exec(unfinished.execution_options(populate_existing=True)):
+        supersede(session, run, reason)
+
+
+def withdraw(session: Session, run: Run, reason: str) -> None:
+    """Cancels the deliveries of a run that have failed or still wait. What is being sent at this moment ends by
+    itself: its destination may have it already, and then the book must say so."""
+    session.flush()
+    undelivered = (DeliveryState.WAITING, DeliveryState.DEAD)
+    query = select(Delivery).where(Delivery.run_id == run.id, col(Delivery.state).in_(undelivered))
+    rows = query.order_by(col(Delivery.id)).with_for_update().execution_options(populate_existing=True)
+    for delivery in session.exec(rows):
+        if delivery.lease_until is None or delivery.lease_until < utc_now():
+            move(session, delivery, DeliveryEvent.CANCELLED, reason)
+
+
 def settle(session: Session, study_instance_uid: str) -> None:
     """Ends the study's runs whose deliveries have ended, and the study when all its runs have.
 
     The study's row is locked first, so that of two deliveries that end at once the later one sees the other.
+    A superseded run has no say: what became of it is not what became of the study.
     """
     study = session.get(Study, study_instance_uid, with_for_update=True)
     if study is None or state_of(study) is not StudyState.RUNNING:
         return
     session.flush()
-    runs = session.exec(
+    of_revision = session.exec(
         select(Run).where(Run.study_instance_uid == study_instance_uid, Run.revision == study.revision)
     ).all()
+    runs = [run for run in of_revision if state_of(run) is not RunState.SUPERSEDED]
     deliveries = session.exec(
         select(Delivery)
         .where(col(Delivery.run_id).in_([run.id for run in runs]))

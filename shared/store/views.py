@@ -23,7 +23,7 @@ from shared.store.view_models import (
     TimesView,
 )
 from shared.store.words import findings_in_words, summary_of
-from shared.study import DELIVERY_ENDED, RUN_ENDED, SETTLED
+from shared.study import DELIVERY_ENDED, RUN_ENDED, SETTLED, RunState
 
 _AT_ONCE = 500  # studies whose rows are read by one query; SQLite bounds the number of parameters
 JOURNAL_LINES = 200
@@ -155,7 +155,7 @@ def _view(
     study: Study, runs: list[Run], gates: list[GateResult], deliveries: list[Delivery], series: list[SeriesView],
     now: datetime,
 ) -> StudyView:  # fmt: skip
-    current = [run for run in runs if run.revision == study.revision]
+    current = [run for run in runs if run.revision == study.revision and run.state != RunState.SUPERSEDED]
     packages = {run.id: run.package for run in current}
     on_their_way = [delivery for delivery in deliveries if delivery.run_id in packages]
     retrying = any(_activity(row, now) == "retrying" for row in [study, *current, *on_their_way])
@@ -167,7 +167,7 @@ def _view(
         revision=study.revision, priority=study.priority, calling_ae_title=study.calling_ae_title,
         order_found=study.order_id is not None, instances=sum(s.instances for s in series),
         modalities=sorted({s.modality for s in series if s.modality}), series=series,
-        earlier_runs=[_run_view(run, now) for run in runs if run.revision != study.revision],
+        earlier_runs=[_run_view(run, now) for run in runs if run not in current],
     )  # fmt: skip
     return view.model_copy(update={"summary": summary_of(view)})
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from services.collect.index import Index, write_rows
-from shared.store import Outbox, Quarantine, Study
+from shared.store import Delivery, Outbox, Quarantine, Run, Study
 from shared.store.moves import move
 from shared.study import StudyEvent
 
@@ -168,3 +168,25 @@ def test_the_first_image_is_told_outside(book, tools) -> None:
     with book.read() as session:
         (line,) = session.exec(select(Outbox)).all()
     assert (line.stage, line.event["event"], line.event["study_instance_uid"]) == ("", "instance_stored", STUDY)
+
+
+def test_late_images_end_what_is_under_way_on_the_old_ones(any_book, pages_of, tools) -> None:
+    """It would read the late images too, and its results would contradict the next ones."""
+    write(any_book, tools.instance(STUDY, "1.1"))
+    moved(any_book, StudyEvent.COMPLETED, StudyEvent.CHOSEN, StudyEvent.GATED)
+    facts = {"study_instance_uid": STUDY, "revision": 1, "version": "1", "kind": "reader"}
+    with any_book.write() as session:
+        for name, state in (("reading", "ready"), ("sending", "sending"), ("done", "delivered")):
+            session.add(Run(id=name, package=name, state=state, lease_owner="w", **facts))
+        session.flush()
+        session.add(
+            Delivery(
+                id="d", run_id="sending", study_instance_uid=STUDY, destination="RIS", kind="ORU", identifier="1",
+                path="x",
+            )
+        )  # fmt: skip
+    write(any_book, tools.instance(STUDY, "1.2"))
+    with any_book.read() as session:
+        runs = {run.id: (run.state, run.lease_owner) for run in session.exec(select(Run))}
+        assert session.get_one(Delivery, "d").state == "cancelled"
+    assert runs == {"reading": ("superseded", ""), "sending": ("superseded", ""), "done": ("delivered", "w")}

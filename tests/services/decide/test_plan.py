@@ -8,7 +8,7 @@ from sqlmodel import select
 from services.decide.handlers import Choice
 from services.decide.plan import find_order, instances_of, save_decision, study_facts
 from shared.package import load_packages
-from shared.store import Instance, Journal, Order, Run, Study
+from shared.store import Delivery, Instance, Journal, Order, Run, Study
 from shared.store.moves import move
 from shared.study import RunEvent, StudyEvent
 
@@ -189,3 +189,27 @@ def test_facts_come_from_the_headers(book):
         "CHEST",
         1,
     )
+
+
+def test_what_a_superseded_run_has_still_to_send_is_not_sent_and_a_run_comes_back_with_its_input(book, package):
+    """Installed 1.0, then 1.1, then 1.0 again: the run of the first is not made twice, and is not left for dead."""
+    with book.write() as session:
+        session.add(instance("1.2.1.1"))
+        new_study(session)
+    decide(book, package)
+    (first,) = runs_of(book)
+    with book.write() as session:
+        session.add(
+            Delivery(
+                id="d", run_id=first, study_instance_uid="1.2", destination="RIS", kind="ORU", identifier="1", path="x"
+            )
+        )  # fmt: skip
+        move(session, session.get(Study, "1.2"), StudyEvent.GAVE_UP)
+        move(session, session.get(Study, "1.2"), StudyEvent.REPLAYED)
+    assert decide(book, package, runs=False) == "refused"
+    with book.write() as session:
+        assert session.get(Run, first).state == "superseded"
+        assert session.get(Delivery, "d").state == "cancelled"
+        move(session, session.get(Study, "1.2"), StudyEvent.REPLAYED)
+    assert decide(book, package) == "gating"
+    assert {key: run.state for key, run in runs_of(book).items()} == {first: "waiting"}

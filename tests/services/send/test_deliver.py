@@ -17,7 +17,9 @@ from services.send.main import send_stage
 from services.send.settings import Settings
 from shared.settings import Destination
 from shared.stage import Stage
-from shared.store import open_book
+from shared.store import Run, open_book
+from shared.store.moves import move
+from shared.study import RunEvent
 from tests.services.send.stand_ins import Post, StandInPacs, StandInRis, answer, free_port, pacs_at, ris_at
 
 Start = Callable[..., Any]
@@ -253,7 +255,9 @@ from services.send.main import send_stage
 from services.send.settings import Settings
 from shared.settings import Destination
 from shared.stage import run_next
-from shared.store import open_book
+from shared.store import Run, open_book
+from shared.store.moves import move
+from shared.study import RunEvent
 
 url, data_dir, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 pacs = Destination(name="PACS", kind="dicom", host="127.0.0.1", port=port, ae_title="PACS")
@@ -288,3 +292,14 @@ def test_killed_in_the_middle_of_a_transfer_it_is_delivered_by_the_next(
     book.close()
     assert (post.get(delivery).state, post.get(delivery).attempts) == ("delivered", 2)
     assert set(pacs.received) == {"1.2.3.5"}
+
+
+def test_an_old_result_does_not_arrive_after_the_new_one(post: Post, start: Start) -> None:
+    """Its run was superseded while an attempt was under way, which then failed."""
+    ris = start(StandInRis, answer)
+    delivery = post.add("RIS", "MSG1")
+    with post.book.write() as session:
+        move(session, session.get_one(Run, "run-1"), RunEvent.SUPERSEDED)
+    assert post.run(_stage(post, ris_at(ris.port))) == 1
+    assert ris.messages == []
+    assert (post.get(delivery).state, post.get(delivery).reason) == ("cancelled", "its run was superseded")
