@@ -15,6 +15,7 @@ QUALITY = codes.DCM.QualityAssessment
 THRESHOLD = codes.DCM.ThresholdValue
 SQUARE_MILLIMETRE = codes.UCUM.SquareMillimeter
 
+QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 USE_MARK = CodedConcept("use-mark", SCHEME, "Use mark")
 USE_MARK_VALUES = {"not-for-clinical-use": "not-clinical"}  # a code value has 16 characters at most (SH)
 VERDICT = CodedConcept("verdict", SCHEME, "Gate verdict")

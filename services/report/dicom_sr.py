@@ -2,10 +2,13 @@
 
 from highdicom.sr import (
     Comprehensive3DSR,
+    ContainerContentItem,
+    ContentSequence,
     DeviceObserverIdentifyingAttributes,
     MeasurementReport,
     ObservationContext,
     ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
@@ -82,15 +85,33 @@ def _content(facts: RunFacts) -> MeasurementReport:
     groups = Groups(facts)
     stated: list[AnyGroup] = [group for finding in facts.findings for group in groups.of_finding(finding)]
     stated += [groups.of_gate(result) for result in facts.gate_results]
+    placed = [group for group in stated if isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
+    others = [group for group in stated if not isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
     report = MeasurementReport(
         observation_context=ObservationContext(ObserverContext(dicom_codes.DCM.Device, _observer(facts))),
         procedure_reported=codes.procedure(first_source(facts).get("Modality", "")),
-        imaging_measurements=stated,
+        imaging_measurements=placed or stated,
         title=dicom_codes.DCM.ImagingMeasurementReport,
     )
     content = report[0].ContentSequence
     content.insert(len(content) - 1, image_library(facts.sources))  # TID 1500: before the measurements
+    if placed and len(placed) < len(stated):
+        content.append(
+            _beside(
+                [group for group in stated if not isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
+            )
+        )
     return report
+
+
+def _beside(stated: list[AnyGroup]) -> ContainerContentItem:
+    """Groups without a place in an image, in TID 1500's container of qualitative evaluations.
+
+    OHIF 3.13 draws nothing of a report once one of the imaging measurements has no coordinates.
+    """
+    container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
+    container.ContentSequence = ContentSequence([item for group in stated for item in group])
+    return container
 
 
 def _observer(facts: RunFacts) -> DeviceObserverIdentifyingAttributes:

@@ -25,11 +25,17 @@ def read(facts: RunFacts) -> Dataset:
 
 def groups(report: Dataset) -> list[Dataset]:
     root = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in report.ContentSequence}
-    return list(root["Imaging Measurements"].ContentSequence)
+    beside = root.get("Qualitative Evaluations")
+    return [*root["Imaging Measurements"].ContentSequence, *(beside.ContentSequence if beside else [])]
 
 
 def rows(group: Dataset) -> dict[str, Dataset]:
     return {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence}
+
+
+def named(report: Dataset, identifier: str) -> dict[str, Dataset]:
+    """The rows of the group with this tracking identifier."""
+    return next(r for r in map(rows, groups(report)) if r["Tracking Identifier"].TextValue == identifier)
 
 
 def number(item: Dataset) -> float:
@@ -62,13 +68,19 @@ def test_another_run_gives_other_uids(dx_facts: RunFacts) -> None:
 
 
 def test_a_classification_says_present_with_its_probability(dx_facts: RunFacts) -> None:
-    whole = rows(groups(read(dx_facts))[0])
+    whole = named(read(dx_facts), "opacity")
     assert whole["Opacity of lung"].ConceptCodeSequence[0].CodeMeaning == "Present"
     assert number(whole["Probability"]) == 0.934
     assert number(whole["Threshold Value"]) == 0.5
     assert whole["Use mark"].ConceptCodeSequence[0].CodeMeaning == "Not for clinical use"
     assert whole["Algorithm Name"].TextValue == "chest_opacity"
     assert whole["Algorithm Version"].TextValue == "1.2.0"
+
+
+def test_imaging_measurements_are_regions_alone_where_there_are_any(dx_facts: RunFacts) -> None:
+    root = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in read(dx_facts).ContentSequence}
+    assert ["Image Region" in rows(group) for group in root["Imaging Measurements"].ContentSequence] == [True, True]
+    assert ["Image Region" in rows(group) for group in root["Qualitative Evaluations"].ContentSequence] == [False] * 3
 
 
 def test_absent_is_said_too(dx_facts: RunFacts) -> None:
@@ -106,7 +118,7 @@ def test_without_any_spacing_no_area_is_claimed(dx_facts: RunFacts) -> None:
 def test_the_detector_spacing_is_named_where_it_is_used(dx_facts: RunFacts) -> None:
     source = Dataset(dx_facts.sources[0])
     del source.PixelSpacing
-    region = rows(groups(read(replace(dx_facts, sources=[source])))[1])
+    region = rows(groups(read(replace(dx_facts, sources=[source])))[0])
     assert region["Spacing that the area rests on"].ConceptCodeSequence[0].CodeMeaning == "ImagerPixelSpacing"
 
 
