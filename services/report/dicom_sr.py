@@ -95,12 +95,8 @@ def _content(facts: RunFacts) -> MeasurementReport:
     )
     content = report[0].ContentSequence
     content.insert(len(content) - 1, image_library(facts.sources))  # TID 1500: before the measurements
-    if placed and len(placed) < len(stated):
-        content.append(
-            _beside(
-                [group for group in stated if not isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
-            )
-        )
+    if placed and others:
+        content.append(_beside(others))
     return report
 
 
