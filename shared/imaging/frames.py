@@ -69,7 +69,7 @@ class Frame:
 
 
 def load_frames(paths: Sequence[Path]) -> list[Frame]:
-    """Every frame of the images in `paths`, in slice order; objects without pixels (SR, PR, …) give none.
+    """Every frame of the images in `paths`, in slice order; objects that are no images (SR, PR, …) give none.
 
     Slices of one plane go by the projection of their position on its normal, repeated ones by instance number; where
     positions or planes differ or are missing, by instance number.

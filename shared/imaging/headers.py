@@ -46,6 +46,10 @@ _TAGS: list[Any] = [
     *(tag for keyword in (*_KEYWORDS, *_GROUPS) if (tag := tag_for_keyword(keyword))), *_PRIVATE, *_IMAGE_TAGS,
 ]  # fmt: skip
 _KNOWN = frozenset(_KEYWORDS)
+# CR, DX, mammography, CT, MR, PET, enhanced ones too. Raw data and spectra have rows and columns but never pixels.
+_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.{last}" for last in (
+    "1", "1.1", "1.1.1", "1.2", "1.2.1", "2", "2.1", "4", "4.1", "4.3", "128", "130",
+))  # fmt: skip
 _INFLATED_MOST = 1 << 30
 _PLACE = ("image_position_patient", "image_orientation_patient")
 
@@ -59,7 +63,9 @@ _NAMES = {keyword: snake_case(keyword) for keyword in _KEYWORDS}
 
 
 def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
-    """Where the pixels lie, and one header per frame by keyword in snake_case; none for an object without pixels.
+    """Where the pixels lie, and one header per frame by keyword in snake_case; none for an object that is no image.
+
+    An image of the classes that packages read whose pixels are missing gives one header all the same: it is missed.
 
     Raises:
         UndecodablePixels: it is not DICOM, or it claims more frames or pixels than it can hold.
@@ -70,8 +76,10 @@ def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
             ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
             pixel_data = _pixel_data(path, file, ds)
         root = _flat(ds)
-        if pixel_data is None or not _is_image(root):
+        if not _is_image(root):
             return None, []
+        if pixel_data is None:
+            return None, [root] if root.get("sop_class_uid") in _IMAGES else []
         return pixel_data, _frame_headers(ds, root, _number_of_frames(path, pixel_data.syntax, root))
     except (UndecodablePixels, OSError):
         raise

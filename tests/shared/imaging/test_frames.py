@@ -53,6 +53,15 @@ def test_objects_without_pixels_are_no_frames(tmp_path: Path) -> None:
     assert load_frames([write(tmp_path, "sr", PixelData=None, Rows=None, Columns=None)]) == []
 
 
+def test_an_image_whose_pixels_are_missing_is_a_frame_that_cannot_be_decoded(tmp_path: Path) -> None:
+    """It must not be left out in silence: the gate completeness and the reader are to stumble over it."""
+    whole, bare = write(tmp_path, "a"), write(tmp_path, "b", InstanceNumber=2, PixelData=None, NumberOfFrames=10**9)
+    frames = load_frames([whole, bare])
+    assert [frame.instance_number for frame in frames] == [1, 2]
+    with pytest.raises(UndecodablePixels, match="no pixel data"):
+        frames[1].stored()
+
+
 def test_the_normal_points_by_the_right_hand_rule() -> None:
     assert normal_of(AXIAL).tolist() == [0, 0, 1]
     assert normal_of((1, 0, 0, 1, 0, 0)).tolist() == [0, 0, 0]
