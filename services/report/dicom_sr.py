@@ -1,5 +1,7 @@
 """The structured report: TID 1500 in a Comprehensive 3D SR, every region a 2D SCOORD (what viewers draw)."""
 
+from collections.abc import Sequence
+
 from highdicom.sr import (
     Comprehensive3DSR,
     ContainerContentItem,
@@ -100,7 +102,7 @@ def _content(facts: RunFacts) -> MeasurementReport:
     return report
 
 
-def _beside(stated: list[AnyGroup]) -> ContainerContentItem:
+def _beside(stated: Sequence[AnyGroup]) -> ContainerContentItem:
     """Groups without a place in an image, in TID 1500's container of qualitative evaluations.
 
     OHIF 3.13 draws nothing of a report once one of the imaging measurements has no coordinates.
