@@ -61,15 +61,19 @@ def chance_rate(pool: Pool) -> float:
     return float(np.mean([hit(cell, planted) for planted in pool.opacities if planted for cell in cells]))
 
 
-def grad_cam(network: WholeNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Grad-CAM (n, 32, 32) of the whole-image network at its last features."""
-    maps = []
+def attributions(network: WholeNetwork, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Grad-CAM and HiResCAM, each (n, 32, 32), of the whole-image network at its last features.
+
+    Grad-CAM weighs a channel by its mean slope; HiResCAM, slope by slope, does not mix places, and so also suits a
+    head that takes maxima.
+    """
+    grad_cam, hires_cam = [], []
     for image in images:
-        given = torch.from_numpy(image.astype(np.float32) / 255)[None, None]
-        logit, features = network(given)
+        logit, features = network(torch.from_numpy(image.astype(np.float32) / 255)[None, None])
         (slopes,) = torch.autograd.grad(logit.sum(), features)
-        maps.append((slopes.mean((2, 3), keepdim=True) * features).sum(1).relu()[0].detach().numpy())
-    return np.stack(maps)
+        grad_cam.append((slopes.mean((2, 3), keepdim=True) * features).sum(1).relu()[0].detach().numpy())
+        hires_cam.append((slopes * features).sum(1).relu()[0].detach().numpy())
+    return np.stack(grad_cam), np.stack(hires_cam)
 
 
 def measure_patches(network: PatchNetwork, pool: Pool) -> dict[str, float]:
@@ -107,14 +111,13 @@ def _measure_strata(logits: NDArray[np.float64], maps: NDArray[np.floating], poo
 
 
 def measure_whole(network: WholeNetwork, pool: Pool) -> dict[str, float]:
-    """Figures of the same backbone on whole images, with Grad-CAM at 32 x 32 and averaged to the patches' 8 x 8."""
+    """Figures of the same backbone on whole images, its maps at 32 x 32 and averaged to the patches' 8 x 8."""
     logits, _ = predict(network, pool.images)
-    maps = grad_cam(network, pool.images)
-    return {
-        "whole_image_auroc": auroc(pool.labels, logits),
-        "grad_cam_hit_rate": hit_rate(maps, pool),
-        "grad_cam_hit_rate_8x8": hit_rate(maps.reshape(-1, 8, 4, 8, 4).mean((2, 4)), pool),
-    }
+    figures = {"whole_image_auroc": auroc(pool.labels, logits)}
+    for name, maps in zip(("grad_cam", "hires_cam"), attributions(network, pool.images), strict=True):
+        figures[f"{name}_hit_rate"] = hit_rate(maps, pool)
+        figures[f"{name}_hit_rate_8x8"] = hit_rate(maps.reshape(-1, 8, 4, 8, 4).mean((2, 4)), pool)
+    return figures
 
 
 def draw_example(network: PatchNetwork, pool: Pool, path: Path) -> None:
