@@ -22,7 +22,7 @@ from shared.study import (
 
 RELEASED = "released"  # the verdict of a run that a person let through against its gates
 
-# PostgreSQL ends one of two transactions that wait for each other: a worker locks its row first, a button the study.
+# PostgreSQL ends one of two transactions that wait for each other, as when a worker takes a row up meanwhile.
 _DEADLOCK, _CHANCES = "40P01", 4
 
 
@@ -178,7 +178,7 @@ def release(session: Session, name: str, who: str, why: str, actor: str = "") ->
         select(Run).where(Run.study_instance_uid == study.study_instance_uid, Run.revision == study.revision)
         .with_for_update()
     ).all()  # fmt: skip
-    readers = [run for run in runs if state_of(run) is RunState.HELD]
+    readers = [run for run in runs if state_of(run) is RunState.HELD and run.kind != "gate"]
     if not readers:
         raise NotPossible("no package waits behind the gate: there is nothing to release (replay gates it anew)")
     reason = f"released by {who.strip()}: {why.strip()}"

@@ -165,7 +165,8 @@ def _ending(runs: Sequence[Run], deliveries: Sequence[Delivery]) -> tuple[StudyE
     dead += [d for d in deliveries if state_of(d) is DeliveryState.DEAD]
     if dead:
         return StudyEvent.GAVE_UP, f"{subject_of(dead[0])}: {dead[0].reason}"
-    held = [r for r in runs if state_of(r) is RunState.HELD or r.verdict == "hold"]
+    # a gate that could not judge holds nothing where its package says that it then only warns
+    held = [r for r in runs if r.verdict == "hold" or (state_of(r) is RunState.HELD and r.kind != "gate")]
     if held:
         return StudyEvent.HELD, held[0].reason
     return StudyEvent.DELIVERED, ""

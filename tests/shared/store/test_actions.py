@@ -235,6 +235,45 @@ def test_release_lets_the_held_readers_read_and_the_study_end_delivered(book: Bo
     assert (study.state, run.state) == ("delivered", "delivered")
 
 
+def gate_that_could_not_judge(make: Maker, study: Study, verdict: str) -> None:
+    run = make.run(study, "motion_ssim", kind="gate", verdict=verdict)
+    make.moves(run, RunEvent.HELD, RunEvent.REASON_REPORTED, reason="the gate could not judge: no picture")
+
+
+@pytest.mark.parametrize(("verdict", "ending"), [("warn", "delivered"), ("hold", "held")])
+def test_a_gate_that_could_not_judge_holds_its_study_only_where_its_package_says_so(
+    book: Book, verdict: str, ending: str
+) -> None:
+    def make_it(make: Maker) -> Study:
+        study = make.study("s")
+        make.moves(study, StudyEvent.COMPLETED, StudyEvent.CHOSEN, StudyEvent.GATED)
+        gate_that_could_not_judge(make, study, verdict)
+        settle(make.session, study.study_instance_uid)
+        return study
+
+    assert rows(book, made(book, make_it))[0].state == ending
+
+
+def test_release_lets_readers_read_and_leaves_gates_as_they_are(book: Book) -> None:
+    """A gate's own run is no reading: released, it would be read as if its scores were measurements."""
+
+    def make_it(make: Maker) -> Study:
+        study, _ = held_reader(make, "s")
+        gate_that_could_not_judge(make, study, "hold")
+        return study
+
+    uid = made(book, make_it)
+    with book.write() as session:
+        actions.release(session, uid, "Dr Ann", "one view suffices")
+    runs = {run.kind: run for run in rows(book, uid)[1]}
+    assert (runs["reader"].state, runs["gate"].state) == ("ready", "held")
+    with book.write() as session:
+        reader = session.get_one(Run, runs["reader"].id)
+        Maker(session).moves(reader, RunEvent.READ, RunEvent.REPORTED)
+        settle(session, uid)
+    assert rows(book, uid)[0].state == "delivered"
+
+
 def test_release_needs_a_held_reader_and_a_reason(book: Book) -> None:
     held = made(book, lambda make: held_reader(make, "held")[0])
     gate_only = made(book, lambda make: motion(make, "m", [0.5, 0.6], "hold", "motion"))
