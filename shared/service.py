@@ -34,5 +34,5 @@ def start_service(name: str) -> Service:
     book.migrate()
     app = celery_app(core.broker_url, core.data_dir, core.broker_prefix)
     if port := os.environ.get("ISOCENTER_METRICS_PORT"):
-        start_http_server(int(port), addr="127.0.0.1")
+        start_http_server(int(port), addr=os.environ.get("ISOCENTER_METRICS_HOST", "127.0.0.1"))
     return Service(name, config, core, book, app, Bus(book, app, core.broker_prefix))
