@@ -85,8 +85,9 @@ class Groups:
             finding.name, (finding.name,), numbers,
             [QualitativeEvaluation(name, value), *_mark(finding)], finding, list(finding.sources),
         )  # fmt: skip
-        said = Number(codes.PROBABILITY, finding.probability, codes.unit("1"))
-        return [whole, *self._regions(finding, finding.regions, said)]
+        # the probability is the image's, not a region's: it stands beside one only where no area can
+        fallback = Number(codes.PROBABILITY, finding.probability, codes.unit("1"))
+        return [whole, *(self._region(finding, r, n, [], fallback) for n, r in enumerate(finding.regions, start=1))]
 
     @of_finding.register
     def _measurement(self, finding: Measurement) -> list[AnyGroup]:
@@ -94,7 +95,7 @@ class Groups:
             codes.concept(finding.code), finding.value, codes.unit(finding.unit), algorithm_id=_algorithm(finding)
         )
         if finding.regions:
-            return self._regions(finding, finding.regions, number)
+            return [self._region(finding, r, n, [number]) for n, r in enumerate(finding.regions, start=1)]
         return [self._group(finding.name, (finding.name,), [number], _mark(finding), finding, list(finding.sources))]
 
     def of_gate(self, result: GateResult) -> Group:
@@ -126,21 +127,20 @@ class Groups:
             source_images=[_reference(SourceImageForMeasurementGroup, i) for i in self._known(images)],
         )
 
-    def _regions(
-        self, finding: Classification | Measurement, regions: Sequence[Region], said: Number
-    ) -> list[AnyGroup]:
-        return [self._region(finding, r, number, said) for number, r in enumerate(regions, start=1)]
-
     def _region(
-        self, finding: Classification | Measurement, region: Region, number: int, said: Number
-    ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-        numbers, evaluations = [said], list(_mark(finding))
+        self, finding: Classification | Measurement, region: Region, number: int, said: Sequence[Number],
+        fallback: Number | None = None,
+    ) -> PlanarROIMeasurementsAndQualitativeEvaluations:  # fmt: skip
+        """One region with its numbers; a viewer draws none without a number, so `fallback` stands in for all."""
+        numbers, evaluations = list(said), list(_mark(finding))
         header = self._headers.get(region.image.sop_instance_uid)
         spacing = spacing_of(header) if header is not None else None
         area = area_mm2(region, spacing[1]) if spacing else None
         if spacing and area is not None:
             numbers.append(Number(codes.AREA, round(area, 2), codes.SQUARE_MILLIMETRE))
             evaluations.append(QualitativeEvaluation(codes.AREA_SPACING, codes.SPACINGS[spacing[0]]))
+        if not numbers and fallback is not None:
+            numbers.append(fallback)
         points = closed(region.points) if region.graphic_type == "POLYLINE" else region.points
         return PlanarROIMeasurementsAndQualitativeEvaluations(
             self._tracking(f"{finding.name} {number}", (finding.name, "region", str(number))),
