@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.package import load_packages
-from shared.settings import Config, Core, Section, Shared, Triton
+from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
 from shared.toml_lines import describe_errors, line_of
 
 
@@ -83,4 +83,10 @@ def _check_meaning(config: Config, text: str, source: str) -> list[str]:
         if gate not in plain | {p.name for p in packages if p.is_gate}:
             line = line_of(text, ("gates", gate))
             problems.append(f"{source}:{line or '?'}: gates.{gate}: there is no gate of that name")
+    geometry = config.gates.get("geometry", GateThresholds())
+    for key in ("warn_below", "hold_below"):
+        if getattr(geometry, key) is not None:
+            line = line_of(text, ("gates", "geometry", key))
+            words = "would do nothing: of its score, in mm, less is better; write [gate] uneven_tolerance"
+            problems.append(f"{source}:{line or '?'}: gates.geometry.{key}: {words}")
     return problems

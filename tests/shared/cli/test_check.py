@@ -41,6 +41,12 @@ def test_a_gate_that_is_not_there_is_named(tmp_path):
     assert check_page(page, "x.toml") == ["x.toml:3: gates.motion: there is no gate of that name"]
 
 
+def test_a_threshold_that_does_nothing_is_named(tmp_path):
+    page = MODELS.format(tmp_path) + '[gates.geometry]\nverdict = "warn"\nwarn_below = 0.9\n'
+    (problem,) = check_page(page, "x.toml")
+    assert problem.startswith("x.toml:5: gates.geometry.warn_below: would do nothing")
+
+
 def test_a_good_page_has_no_problem(tmp_path):
     assert check_page(MODELS.format(tmp_path), "x.toml") == []
 
