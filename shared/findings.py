@@ -65,6 +65,7 @@ class _Finding(Frozen):
     code: Code
     package: str
     version: str
+    weights: str = ""  # SHA-256 of the network: a version number can be given twice
     use_mark: str = "not-for-clinical-use"
     sources: tuple[SourceImage, ...] = ()
 

@@ -5,6 +5,7 @@ The folder is exactly what Triton reads (`config.pbtxt`, `<n>/model.onnx`), plus
 
 import hashlib
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -166,9 +167,19 @@ class Package:
         return self.manifest.gate is not None
 
     def weights_digest(self) -> str:
-        """SHA-256 of the newest version's model.onnx."""
-        newest = max((p for p in self.folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
-        return hashlib.sha256((newest / "model.onnx").read_bytes()).hexdigest()
+        """SHA-256 of the newest version's model.onnx, which is what Triton serves; empty where there is none."""
+        versions = [p for p in self.folder.glob("*/model.onnx") if p.parent.name.isdigit()]
+        if not versions:
+            return ""
+        newest = max(versions, key=lambda p: int(p.parent.name))
+        stat = newest.stat()
+        return _digest(newest, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
+    """Read once for each state of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class PackageError(ValueError):

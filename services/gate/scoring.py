@@ -38,6 +38,7 @@ def judge_readings(
     )  # fmt: skip
     finding = QualityScore(
         name=output.name, code=output.code, package=package.name, version=package.version,
+        weights=package.weights_digest(),
         use_mark=package.manifest.package.use_mark, sources=tuple(source for source, _ in scored),
         series_instance_uid=series_instance_uid, value=value, unit=gate.unit, range=output.range,
         verdict=judgement.verdict, warn_below=warn_below, hold_below=hold_below,

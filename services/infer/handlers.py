@@ -39,6 +39,7 @@ def _classification(package: Package, output: Output, reading: Reading) -> Class
     marked = _regions(package, patch_map, threshold, reading.source_shape) if present and patch_map else []
     return Classification(
         name=output.name, code=output.code, package=package.name, version=package.version,
+        weights=package.weights_digest(),
         use_mark=package.manifest.package.use_mark, sources=(reading.source,), present=present,
         probability=probability, threshold=threshold, regions=tuple(marked), patch_map=patch_map,
     )  # fmt: skip
@@ -58,6 +59,7 @@ def _measurement(package: Package, output: Output, reading: Reading) -> Measurem
     value = number(package, output, reading)
     return Measurement(
         name=output.name, code=output.code, package=package.name, version=package.version,
+        weights=package.weights_digest(),
         use_mark=package.manifest.package.use_mark, sources=(reading.source,), value=value, unit=output.unit,
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Slice scores become a series' score and a verdict; blank slices have none."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,18 @@ def test_a_score_is_what_its_activation_makes_of_the_output() -> None:
     judgement, finding = judge_readings(package("sigmoid"), "1.1", readings([1.0]))
     assert judgement.score == finding.value == pytest.approx(1 / (1 + np.exp(-1)))
     assert judgement.verdict == "hold"
+
+
+def test_a_score_names_the_weights_that_gave_it(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    given = Package(tmp_path, package().manifest)
+    digests = set()
+    for weights in (b"old", b"newer"):
+        (tmp_path / "1" / "model.onnx").write_bytes(weights)
+        finding = judge_readings(given, "1.1", readings(SCORES))[1]
+        assert finding.weights == hashlib.sha256(weights).hexdigest()
+        digests.add(finding.weights)
+    assert len(digests) == 2
 
 
 def test_no_picture_no_score() -> None:

@@ -1,5 +1,6 @@
 """Raw outputs become typed findings, and what can't be understood is refused."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,15 @@ def test_a_regression_is_a_measurement_within_its_range() -> None:
     assert (finding.value, finding.unit, finding.sources) == (12.5, "deg", (IMAGE,))
     with pytest.raises(Unreadable, match="angle is 120, outside 0 to 90"):
         findings_of(package(output, patches=False), reading(angle=[120.0]))
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_a_finding_names_the_weights_that_gave_it(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.onnx").write_bytes(b"weights")
+    given = Package(tmp_path, package({**BINARY, "kind": kind}, patches=False).manifest)
+    (finding,) = findings_of(given, reading(logit=[0.1]))
+    assert finding.weights == hashlib.sha256(b"weights").hexdigest()
 
 
 def test_other_kinds_are_refused_in_words() -> None:
