@@ -4,14 +4,13 @@ The broker may be away, lose or repeat anything: what is not rung stays in the o
 """
 
 import logging
-import threading
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Exchange
-from kombu.exceptions import OperationalError
 from kombu.pools import producers
 from sqlalchemy import delete
 from sqlmodel import col, select
@@ -64,7 +63,6 @@ class Bus:
     def __init__(self, book: Book, app: Celery, prefix: str = "isocenter") -> None:
         self.book, self.app, self.prefix = book, app, prefix
         self._away_until = 0.0
-        self._lock = threading.Lock()
 
     def flush(self, ids: list[int] | None = None, limit: int = 200) -> int:
         """Rings the given outbox rows, or the oldest; returns how many. What fails stays for the sweeper."""
@@ -73,11 +71,7 @@ class Bus:
         with self.book.read() as session:
             query = select(Outbox).order_by(col(Outbox.id)).limit(limit)
             rows = session.exec(query.where(col(Outbox.id).in_(ids)) if ids else query).all()
-        sent: list[int] = []
-        for row in rows:
-            if not self._send(row):
-                break
-            sent.append(row.id or 0)
+        sent = [row.id or 0 for row in takewhile(self._send, rows)]
         if sent:
             with self.book.write() as session:
                 session.execute(delete(Outbox).where(col(Outbox.id).in_(sent)))
@@ -93,7 +87,7 @@ class Bus:
                 ignore_result=True,
                 retry=False,
             )
-        except (OperationalError, OSError) as error:
+        except Exception as error:  # each transport has errors of its own; one that gets out would keep the outbox full
             self._away(error)
             return False
         metrics.BELLS_RUNG.labels(stage, by).inc()
@@ -112,7 +106,7 @@ class Bus:
                 producers[connection].acquire(block=True, timeout=4) as p,
             ):
                 p.publish(event, exchange=exchange, routing_key=routing_key(event), declare=[exchange], retry=False)
-        except (OperationalError, OSError) as error:
+        except Exception as error:
             self._away(error)
             return False
         return True

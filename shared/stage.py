@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from sqlalchemy import func, or_, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col, select
 
@@ -93,8 +96,17 @@ def waiting(book: Book, stage: Stage) -> int:
         return session.scalar(select(func.count()).select_from(stage.table).where(*_is_waiting(stage))) or 0
 
 
-def claim(book: Book, stage: Stage) -> tuple[str, str] | None:
-    """Takes the row whose turn it is; returns its id and the lease's token, or None when nothing waits."""
+@dataclass(frozen=True)
+class Claim:
+    """A row taken up: its id, the lease's token, and how often it was taken up now."""
+
+    key: str
+    token: str
+    attempts: int
+
+
+def claim(book: Book, stage: Stage) -> Claim | None:
+    """Takes the row whose turn it is; None when nothing waits."""
     token = f"{stage.owner}:{uuid.uuid4().hex[:12]}"
     with book.write() as session:
         query = select(stage.table).where(*_is_waiting(stage)).order_by(col(stage.table.due_at)).limit(1)
@@ -103,7 +115,7 @@ def claim(book: Book, stage: Stage) -> tuple[str, str] | None:
             return None
         row.lease_owner, row.lease_until, row.attempts = token, utc_now() + stage.lease, row.attempts + 1
         session.add(row)
-        return row_id(row), token
+        return Claim(row_id(row), token, row.attempts)
 
 
 def run_next(book: Book, stage: Stage) -> bool:
@@ -114,37 +126,61 @@ def run_next(book: Book, stage: Stage) -> bool:
     claimed = claim(book, stage)
     if claimed is None:
         return False
-    key, token = claimed
     started = time.monotonic()
     try:
-        with _kept_lease(book, stage, key, token):
-            save = stage.work(key)
-        _commit(book, stage, key, token, save)
+        save = _work(book, stage, claimed)
+        _written(stage, partial(_commit, book, stage, claimed, save))
     except Exception as error:
-        _failed(book, stage, key, token, error)
+        _written(stage, partial(_failed, book, stage, claimed, error))
     metrics.STAGE_SECONDS.labels(stage.name).observe(time.monotonic() - started)
     return True
 
 
-def _commit(book: Book, stage: Stage, key: str, token: str, save: Save) -> None:
+def _work(book: Book, stage: Stage, claimed: Claim) -> Save:
+    """Does the work, unless it has brought its worker down as often as it may: then it would go on for ever."""
+    if claimed.attempts > stage.most_attempts:
+        raise GiveUp(
+            f"the worker ended in the middle of each of its {stage.most_attempts} attempts: replay, once that is mended"
+        )
+    with _kept_lease(book, stage, claimed):
+        return stage.work(claimed.key)
+
+
+def _written(stage: Stage, write: Callable[[], None]) -> None:
+    """Writes an outcome, for as long as the lease lasts also when the database is away: what a destination has accepted
+    must not be sent again for that. After that the row's lease runs out, and it is taken up again."""
+    deadline, pause = time.monotonic() + stage.lease.total_seconds(), 0.1
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError, NoConnection) as error:
+            if time.monotonic() + pause > deadline:
+                log.error("outcome not written, it will be worked out again stage=%s", stage.name)
+                return None
+            log.warning("outcome waits for the database stage=%s cause=%s", stage.name, type(error).__name__)
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+
+
+def _commit(book: Book, stage: Stage, claimed: Claim, save: Save) -> None:
     with book.write() as session:
-        row = _locked(session, stage, key)
-        if row is None or row.lease_owner != token:
+        row = _locked(session, stage, claimed.key)
+        if row is None or row.lease_owner != claimed.token:
             metrics.LEASES_LOST.labels(stage.name).inc()
-            log.warning("dropped work: another worker has taken over stage=%s row=%s", stage.name, key)
+            log.warning("dropped work: another worker has taken over stage=%s row=%s", stage.name, claimed.key)
             return
         row.lease_owner, row.lease_until = "", None
         save(session, row)
         session.add(row)
 
 
-def _failed(book: Book, stage: Stage, key: str, token: str, error: Exception) -> None:
+def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
     expected = isinstance(error, Retry | GiveUp)
     reason = str(error) if expected else f"{type(error).__name__}: {error}"
     after, counts = (error.after, error.counts) if isinstance(error, Retry) else (None, True)
     with book.write() as session:
-        row = _locked(session, stage, key)
-        if row is None or row.lease_owner != token:
+        row = _locked(session, stage, claimed.key)
+        if row is None or row.lease_owner != claimed.token:
             return
         row.lease_owner, row.lease_until = "", None
         row.attempts -= 0 if counts else 1
@@ -160,22 +196,22 @@ def _failed(book: Book, stage: Stage, key: str, token: str, error: Exception) ->
     metrics.STAGE_FAILURES.labels(stage.name, ending).inc()
     log.log(
         logging.ERROR if last else logging.WARNING, "%s stage=%s row=%s attempt=%d cause=%s",
-        "gave up" if last else "will try again", stage.name, key, attempts, type(error).__name__,
+        "gave up" if last else "will try again", stage.name, claimed.key, attempts, type(error).__name__,
         exc_info=None if expected else error,
     )  # fmt: skip
 
 
 @contextmanager
-def _kept_lease(book: Book, stage: Stage, key: str, token: str) -> Iterator[None]:
+def _kept_lease(book: Book, stage: Stage, claimed: Claim) -> Iterator[None]:
     """Renews the lease from a thread while the work goes on; a worker that hangs whole loses it."""
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(stage.lease.total_seconds() / 3):
             try:
-                _renew(book, stage, key, token)
+                _renew(book, stage, claimed)
             except Exception as error:
-                log.warning("lease not renewed stage=%s row=%s cause=%s", stage.name, key, type(error).__name__)
+                log.warning("lease not renewed stage=%s row=%s cause=%s", stage.name, claimed.key, type(error).__name__)
 
     thread = threading.Thread(target=renew, name=f"lease-{stage.name}", daemon=True)
     thread.start()
@@ -186,11 +222,11 @@ def _kept_lease(book: Book, stage: Stage, key: str, token: str) -> Iterator[None
         thread.join(timeout=5)
 
 
-def _renew(book: Book, stage: Stage, key: str, token: str) -> None:
+def _renew(book: Book, stage: Stage, claimed: Claim) -> None:
     with book.write() as session:
         session.execute(
             update(stage.table)
-            .where(_key_column(stage) == key, col(stage.table.lease_owner) == token)
+            .where(_key_column(stage) == claimed.key, col(stage.table.lease_owner) == claimed.token)
             .values(lease_until=utc_now() + stage.lease)
         )
 
@@ -201,4 +237,11 @@ def _key_column(stage: Stage) -> ColumnElement[str]:
 
 
 def _locked(session: Session, stage: Stage, key: str) -> Row | None:
+    """The row, locked after its study. All who lock several rows lock the study first, then runs, then deliveries, so
+    that no two of them wait for each other."""
+    if not issubclass(stage.table, Study):
+        uid = session.scalar(select(stage.table.study_instance_uid).where(_key_column(stage) == key))
+        if uid is None:
+            return None
+        session.get(Study, uid, with_for_update=True)
     return cast("Row | None", session.get(stage.table, key, with_for_update=True))

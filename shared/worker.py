@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable
 
@@ -18,12 +19,43 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 
+# RabbitMQ closes the channel of a consumer that has not acknowledged for half an hour, and with it ends the worker.
+LONGEST_BELL_SECONDS = 300.0
+
+
+class Hands:
+    """The threads that answer bells; how many are free says how many more bells are of use."""
+
+    def __init__(self, book: Book, stage: Stage, count: int) -> None:
+        self.book, self.stage, self.count = book, stage, count
+        self.stopping = threading.Event()
+        self._busy, self._lock = 0, threading.Lock()
+
+    @property
+    def free(self) -> int:
+        """How many threads have nothing to do."""
+        return self.count - self._busy
+
+    def answer(self, longest_seconds: float = LONGEST_BELL_SECONDS) -> None:
+        """Works until nothing waits, or for long enough: the sweeper rings again for what is left."""
+        until = time.monotonic() + longest_seconds
+        with self._lock:
+            self._busy += 1
+        try:
+            while not self.stopping.is_set() and time.monotonic() < until and run_next(self.book, self.stage):
+                pass
+        except Exception as error:  # the database is away: the sweeper rings again
+            log.warning("nothing taken up stage=%s cause=%s", self.stage.name, type(error).__name__)
+        finally:
+            with self._lock:
+                self._busy -= 1
+
 
 class Sweeper:
     """Every second: rings what lies in the outbox, and rings a stage for which rows wait without a bell."""
 
-    def __init__(self, book: Book, bus: Bus, stage: Stage | None = None, most: int = 1) -> None:
-        self.book, self.bus, self.stage, self.most = book, bus, stage, most
+    def __init__(self, book: Book, bus: Bus, stage: Stage | None = None, hands: Hands | None = None) -> None:
+        self.book, self.bus, self.stage, self.hands = book, bus, stage, hands
         self._stop = threading.Event()
         self._waited = 0
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -49,7 +81,8 @@ class Sweeper:
             return
         count = waiting(self.book, self.stage)
         if count and self._waited:
-            for _ in range(min(count, self.most)):
+            # none for busy hands: they look for more work by themselves, and unheard bells would pile up at the broker
+            for _ in range(min(count, self.hands.free if self.hands else 1)):
                 self.bus.ring(self.stage.name)
         self._waited = count
 
@@ -65,17 +98,16 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
     book.ring = ring_after_commit(bus)
     setup_logging.connect(_keep_our_logging, weak=False)
 
-    stopping = threading.Event()
-    worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
+    hands = Hands(book, stage, concurrency)
+    worker_shutting_down.connect(lambda **_: hands.stopping.set(), weak=False)
 
     @app.task(name=f"isocenter.{stage.name}")
     def bell(_row_id: str = "") -> None:
-        """Works until nothing waits: Celery's thread pool acknowledges late only once a second, a bell a task would
-        crawl at that pace."""
-        while not stopping.is_set() and run_next(book, stage):
-            pass
+        """More than one piece of work a bell: Celery's thread pool acknowledges late only once a second, a bell a task
+        would crawl at that pace."""
+        hands.answer()
 
-    sweeper = Sweeper(book, bus, stage, concurrency)
+    sweeper = Sweeper(book, bus, stage, hands)
     sweeper.start()
     log.info("ready stage=%s concurrency=%d", stage.name, concurrency)
     worker = app.Worker(

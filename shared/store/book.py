@@ -85,9 +85,13 @@ def open_book(url: str) -> Book:
 
 
 def _engine(url: str) -> Engine:
+    # hide_parameters: an error's text goes into logs, the values of a statement name patients
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10, connect_args={"connect_timeout": 5})
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        return create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_size=5, max_overflow=10,
+            connect_args={"connect_timeout": 5},
+        )  # fmt: skip
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
     return engine

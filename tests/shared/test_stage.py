@@ -2,15 +2,20 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
-from shared.stage import GiveUp, Retry, Stage, claim, run_next, waiting
-from shared.store import Journal, Outbox, Study, utc_now
+from shared.logs import _Formatter
+from shared.stage import GiveUp, Retry, Stage, _locked, claim, run_next, waiting
+from shared.store import Delivery, Journal, Outbox, Study, open_book, utc_now
 from shared.store.moves import AGEING, enter, move
-from shared.study import StudyEvent, StudyState
+from shared.study import DeliveryState, StudyEvent, StudyState
+from tests.books import Maker, sending
 
 
 def add_study(book, uid, priority=5, state=StudyState.WAITING):
@@ -75,14 +80,14 @@ def test_two_workers_never_take_the_same_row(book):
 def test_a_dead_workers_row_is_taken_over_and_its_late_result_dropped(book):
     add_study(book, "1.2.3")
     hung, stage = threading.Event(), stage_of(refuse, lease=timedelta(seconds=0.3))
-    key, token = claim(book, stage)
+    claimed = claim(book, stage)
     assert claim(book, stage) is None, "a live lease holds"
     time.sleep(0.4)
     assert run_next(book, stage), "an expired one does not"
     assert read_study(book, "1.2.3").state == "refused"
     from shared.stage import _commit
 
-    _commit(book, stage, key, token, lambda session, row: hung.set())
+    _commit(book, stage, claimed, lambda session, row: hung.set())
     assert not hung.is_set(), "the first worker came back too late"
 
 
@@ -183,3 +188,87 @@ def test_a_stage_takes_only_what_it_may_take_at_the_moment(book):
     assert (read_study(book, "1.2.1").state, read_study(book, "1.2.2").state) == ("waiting", "refused")
     shut.clear()
     assert run_next(book, stage)
+
+
+def test_what_brings_its_worker_down_each_time_ends_dead(book):
+    """kill -9 leaves no word: only the count of how often the row was taken up tells."""
+    add_study(book, "1.2.3")
+    stage = stage_of(refuse, most_attempts=3, lease=timedelta(seconds=0))
+    for _ in range(3):
+        assert claim(book, stage), "a worker that takes it up, and ends"
+        time.sleep(0.01)
+    assert run_next(book, stage)
+    study = read_study(book, "1.2.3")
+    assert (study.state, study.lease_owner) == ("dead", "")
+    assert "the worker ended in the middle of each of its 3 attempts" in study.reason
+
+
+def test_an_outcome_waits_for_the_database_and_the_work_is_not_done_twice(book):
+    add_study(book, "1.2.3")
+    done, away = [], [OperationalError("x", {}, Exception("gone")), OperationalError("x", {}, Exception("gone"))]
+
+    def work(uid):
+        done.append(uid)
+
+        def save(session, row):
+            if away:
+                raise away.pop()
+            move(session, row, StudyEvent.REFUSED, "not for us")
+
+        return save
+
+    assert run_next(book, stage_of(work))
+    assert (read_study(book, "1.2.3").state, read_study(book, "1.2.3").attempts) == ("refused", 1)
+    assert done == ["1.2.3"]
+
+
+@pytest.mark.postgres
+def test_who_ends_a_delivery_and_who_ends_its_study_do_not_wait_for_each_other(postgres_url):
+    """Both lock the study first: PostgreSQL would end one of them, and the delivery would be made again."""
+    book = open_book(postgres_url)
+    book.migrate()
+    with book.write() as session:
+        make = Maker(session)
+        study, _, deliveries = sending(make, "s")
+        uid, key = study.study_instance_uid, deliveries["SR"].id
+    stage = Stage("send", Delivery, (DeliveryState.WAITING,), lambda _: lambda *_: None)
+    with book.write() as session, ThreadPoolExecutor(1) as threads:
+        session.get(Study, uid, with_for_update=True)
+        session.flush()
+        with book.write() as other:
+            other.execute(text("set local lock_timeout = '300ms'"))
+            with pytest.raises(OperationalError):
+                _locked(other, stage, key)
+        free = select(Delivery).where(Delivery.id == key).with_for_update(nowait=True)
+        waiter = threads.submit(_lock_once, book, stage, key)
+        time.sleep(0.3)
+        assert session.scalars(free).first(), "the delivery is not locked by who waits for the study"
+        session.rollback()
+        waiter.result(10)
+    book.close()
+
+
+def _lock_once(book, stage, key):
+    with book.write() as session:
+        assert _locked(session, stage, key) is not None
+
+
+def test_neither_a_statements_values_nor_an_errors_text_come_into_the_log(book, caplog):
+    add_study(book, "1.2.3")
+    name = "EOD^NHOJ"[::-1]  # so that the test's own lines in the traceback do not say it
+
+    def fail(_uid):
+        with book.read() as session:
+            session.execute(text("select :name from nowhere"), {"name": name})
+
+    run_next(book, stage_of(fail, most_attempts=1))
+    (record,) = [r for r in caplog.records if r.exc_info]
+    record.exc_text = None  # pytest's own handler has written it
+    line = _Formatter().format(record)
+    assert "test_stage.py" in line
+    assert "sqlalchemy.exc." in line
+    assert name not in line
+    assert name not in read_study(book, "1.2.3").reason
+    record.exc_info = (ValueError, ValueError(f"bad name {name}"), None)
+    record.exc_text = None
+    assert name not in _Formatter().format(record)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,9 +12,11 @@ from kombu import Connection, Exchange, Queue
 from sqlmodel import func, select
 
 from shared.bus import Bus, celery_app
+from shared.stage import Stage
 from shared.store import Outbox, Study, open_book
 from shared.store.moves import enter, move
 from shared.study import StudyEvent, StudyState
+from shared.worker import Hands, Sweeper
 
 WORKER = """
 import sys
@@ -118,3 +121,65 @@ def test_a_broker_that_is_away_keeps_bells_in_the_outbox_and_slows_nothing(tmp_p
     assert time.monotonic() - started < 1
     with book.read() as session:
         assert session.scalar(select(func.count()).select_from(Outbox)) == 1
+
+
+def test_what_was_rung_leaves_the_outbox_whatever_the_broker_raises_at_the_next(tmp_path):
+    book = open_book(f"sqlite:///{tmp_path}/b.db")
+    book.migrate()
+    add(book, "1.1")
+    add(book, "1.2")
+    app = celery_app("memory://", tmp_path)
+    bus, send_task = Bus(book, app), app.send_task
+
+    def once(*args, **options):
+        app.send_task = fail
+        return send_task(*args, **options)
+
+    def fail(*_, **__):
+        raise LookupError("an error that only this transport has")
+
+    app.send_task = once
+    assert bus.flush() == 1
+    with book.read() as session:
+        assert [row.row_id for row in session.exec(select(Outbox))] == ["1.2"]
+    book.close()
+
+
+def test_busy_hands_are_not_rung_and_a_bell_ends_in_time_to_be_acknowledged(tmp_path):
+    book = open_book(f"sqlite:///{tmp_path}/b.db")
+    book.migrate()
+    for n in range(50):
+        add(book, f"1.{n}")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(_uid):
+        begun.set()
+        go_on.wait(20)
+        return lambda session, row: move(session, row, StudyEvent.REFUSED, "")
+
+    hands = Hands(book, Stage("decide", Study, (StudyState.WAITING,), work), 1)
+    bells = []
+    bus = Bus(book, celery_app("memory://", tmp_path))
+    bus.flush = lambda ids=None, limit=200: 0
+    bus.ring = lambda stage, by="sweeper", row_id="": bells.append(stage) or True
+    sweeper = Sweeper(book, bus, hands.stage, hands)
+    thread = threading.Thread(target=hands.answer, args=(0.05,))
+    thread.start()
+    assert begun.wait(10)
+    sweeper.sweep()
+    sweeper.sweep()
+    assert bells == []
+    time.sleep(0.05)
+    go_on.set()
+    thread.join(20)
+    assert refused(book) == 1, "the others wait for the next bell"
+    sweeper.sweep()
+    assert bells == ["decide"]
+    book.close()
+
+
+def test_a_bell_while_the_database_is_away_ends_quietly(tmp_path, caplog):
+    book = open_book(f"sqlite:///{tmp_path}/b.db")  # without tables
+    Hands(book, Stage("decide", Study, (StudyState.WAITING,), lambda _: None), 1).answer()
+    assert [r.getMessage() for r in caplog.records] == ["nothing taken up stage=decide cause=OperationalError"]
+    book.close()
