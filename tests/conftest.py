@@ -1,6 +1,7 @@
 """What tests share: where the team's bench lies, databases and brokers of their own, and no silent skips in CI."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,15 @@ def bench() -> Path:
     if not (BENCH / "data" / "MANIFEST.tsv").is_file():
         pytest.skip("the bench of real data is not beside this checkout")
     return BENCH
+
+
+@pytest.fixture(scope="session")
+def hospital_home() -> Path:
+    """What the bench's hospital has installed: a real PACS, a real viewer, validators, HL7 peers."""
+    home = Path(os.environ.get("HOSPITAL_HOME", Path(tempfile.gettempdir()) / "hospital"))
+    if not (home / "venv").is_dir():
+        pytest.skip("the hospital is not set up: the bench's `hospital setup` does it")
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -65,11 +65,14 @@ def test_objects_of_real_images(bench: Path, case: str, build_facts: Callable[..
 @pytest.mark.usefixtures("dciodvfy")
 @pytest.mark.parametrize("case", ["generated_mr", "generated_dx", "enhanced_mr", "enhanced_big_endian", "japanese_cr"])
 def test_the_hospitals_own_check(
-    bench: Path, case: str, request: pytest.FixtureRequest, build_facts: Callable[..., RunFacts], tmp_path: Path
+    bench: Path,
+    hospital_home: Path,
+    case: str,
+    request: pytest.FixtureRequest,
+    build_facts: Callable[..., RunFacts],
+    tmp_path: Path,
 ) -> None:
-    check, python = bench / "hospital/check.py", Path("/tmp/hospital/venv/bin/python")
-    if not python.exists():
-        pytest.skip("the hospital is not set up: hospital setup")
+    check, python = bench / "hospital/check.py", hospital_home / "venv/bin/python"
     if case.startswith("generated"):
         name = case.removeprefix("generated_")
         sources, facts = request.getfixturevalue(f"{name}_paths"), request.getfixturevalue(f"{name}_facts")
