@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from shared.serving.triton_server import TritonNotStarted, TritonServer, choose_ports
+from shared.serving.triton_server import TritonServer, choose_ports
 from shared.settings import CONFIG_VARIABLE, Config, Core, Triton
 from shared.store import open_book
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 SERVICES = ("collect", "admit", "decide", "gate", "infer", "report", "send", "status")
 
 _STOP_SECONDS = 20.0
+_LONGEST_PAUSE = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,6 +56,8 @@ class System:
         self._children: dict[str, _Child] = {}
         self._server: TritonServer | None = None
         self._triton_url = self.triton.url
+        self._mending: threading.Thread | None = None
+        self._mended_at = float("-inf")
 
     def start(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Opens the book, starts the services and Triton, and waits until the models are served.
@@ -124,21 +128,39 @@ class System:
             now = time.monotonic()
             if not child.restart_at:
                 child.deaths = 1 if now - child.started > 60 else child.deaths + 1
-                child.restart_at = now + min(2.0**child.deaths, 60.0)
+                child.restart_at = now + _pause(child.deaths)
                 log.error("service died name=%s code=%s deaths=%d", child.name, child.process.returncode, child.deaths)
             elif now >= child.restart_at:
-                child.process, child.started, child.restart_at = self._spawn(child.name), now, 0.0
-        if self._server and not self._server.running:
+                self._restart(child, now)
+        if self._server and self._triton_is_down(self._server):
             down.append("triton")
-            self._start_triton_again(self._server)
         return down
 
-    def _start_triton_again(self, server: TritonServer) -> None:
-        log.error("Triton died, starting it again")
+    def _restart(self, child: _Child, now: float) -> None:
+        try:
+            child.process, child.started, child.restart_at = self._spawn(child.name), now, 0.0
+        except OSError as error:  # no memory, no process, no room for its log: the others must go on
+            child.restart_at = now + _LONGEST_PAUSE
+            log.error("service not started name=%s cause=%s", child.name, error)
+
+    def _triton_is_down(self, server: TritonServer) -> bool:
+        """Looks, and starts it again beside the watch: that takes up to a minute, in which services may die too."""
+        if self._mending and self._mending.is_alive():
+            return True
+        if server.running:
+            return False
+        if time.monotonic() - self._mended_at > _pause(2):
+            log.error("Triton died, starting it again")
+            self._mending = threading.Thread(target=self._mend, args=(server,), name="triton", daemon=True)
+            self._mending.start()
+        return True
+
+    def _mend(self, server: TritonServer) -> None:
         try:
             server.start()
-        except TritonNotStarted as error:
+        except Exception as error:  # whatever keeps it from starting may pass
             log.error("Triton does not start, trying again soon: %s", error)
+        self._mended_at = time.monotonic()
 
     def stop(self) -> None:
         """Stops the services in order, then Triton; whatever does not end by itself is killed."""
@@ -150,10 +172,18 @@ class System:
             _await_end(child.process, deadline)
         if self._server:
             self._server.stop()
+            if self._mending:  # it may have started the server at this moment
+                self._mending.join(5)
+                self._server.stop()
 
     def pids(self) -> dict[str, int]:
         """The processes' ids, by service."""
         return {child.name: child.process.pid for child in self._children.values()}
+
+
+def _pause(deaths: int) -> float:
+    """Seconds before another start: doubled each time, up to a bound."""
+    return float(min(2.0 ** min(deaths, 10), _LONGEST_PAUSE))
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
