@@ -14,14 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException
 
 from shared.serving import triton_tensors
-from shared.serving.models import (
-    DEFAULT_TIMEOUT_S,
-    Array,
-    Arrays,
-    ModelRefused,
-    ModelUnavailable,
-    infer_in_batches,
-)
+from shared.serving.models import DEFAULT_TIMEOUT_S, Array, Arrays, ModelRefused, ModelUnavailable, infer_in_batches
 from shared.serving.shared_memory_regions import TENSORS, NoSharedMemory, Region, RegionPool, left_behind, supported
 from shared.serving.triton_tensors import Layout, Request
 

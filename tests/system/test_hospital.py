@@ -95,18 +95,17 @@ class Hospital:
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory, bench, triton_environment):
+def hospital(tmp_path_factory, bench, hospital_home, triton_environment):
     script = bench / "hospital" / "hospital"
-    home = Path(os.environ.get("HOSPITAL_HOME", "/tmp/hospital"))
-    if not (home / "venv").is_dir() or os.geteuid() != 0:
-        pytest.skip("the hospital is not set up, or this is not root: `hospital setup`")
+    if os.geteuid() != 0:
+        pytest.skip("the hospital needs root: it makes a network namespace")
     folder = tmp_path_factory.mktemp("hospital")
     it = Hospital(script, folder)
     it.page.write_text(PAGE.format(data=folder / "data", root=ROOT))
     it.call("start")
-    peer = it.start_inside(
-        home / "venv/bin/python", bench / "hospital/hl7/recv_hl7apy.py", 11114, folder / "ris.log", log="peer.log"
-    )
+    receiver = bench / "hospital/hl7/recv_hl7apy.py"
+    python = hospital_home / "venv/bin/python"
+    peer = it.start_inside(python, receiver, 11114, folder / "ris.log", log="peer.log")
     up = it.start_inside(ISOCENTER, "up", "--config", it.page, log="up.log")
     try:
         wait_for(it, 11112)
