@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session, col, select
 
 from services.collect.handlers import (
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
 _MOST_IN_A_BATCH = 2000  # a transaction of this size takes SQLite a few tenths of a second
-_AWAY = (OperationalError, InterfaceError)  # the database, not the row, is at fault
+# The database, not the row, is at fault: it is away, is a standby that takes no writes, or lacks its tables.
+_AWAY = (OperationalError, InterfaceError, InternalError, ProgrammingError, NoConnection)
 
 Row = StoredInstance | Quarantine
 
@@ -97,7 +99,7 @@ class Index:
         """
         with self._writing:
             while batch := self._pending[:_MOST_IN_A_BATCH]:
-                self._write(batch)
+                write_each(self.book, batch)
                 with self._lock:
                     del self._pending[: len(batch)]
             self._mend_dropped()
@@ -114,18 +116,25 @@ class Index:
             self._dropped += dropped
             raise
 
-    def _write(self, batch: list[Row]) -> None:
-        try:
-            with self.book.write() as session:
-                write_rows(session, batch)
-        except _AWAY:
-            raise
-        except Exception as error:
-            if len(batch) == 1:
-                log.error("index row refused by the database cause=%s%s", type(error).__name__, _of(batch[0]))
-                return
-            for row in batch:  # one row that the database refuses must not keep the others out
-                self._write([row])
+
+def write_each(book: Book, batch: list[Row]) -> int:
+    """Writes a batch in one transaction, or, when the database refuses a row of it, each row in its own: one must not
+    keep the others out. Returns how many were written.
+
+    Raises:
+        sqlalchemy.exc.OperationalError and its like: the database is at fault, not a row.
+    """
+    try:
+        with book.write() as session:
+            write_rows(session, batch)
+    except _AWAY:
+        raise
+    except Exception as error:
+        if len(batch) > 1:
+            return sum(write_each(book, [row]) for row in batch)
+        log.error("index row refused by the database cause=%s%s", type(error).__name__, _of(batch[0]))
+        return 0
+    return len(batch)
 
 
 def write_rows(session: Session, batch: list[Row]) -> None:

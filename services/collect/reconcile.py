@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from services.collect.folder import StoreFolder, data_set_sha256
 from services.collect.handlers import StoredInstance, is_beside, is_safe_uid, place
-from services.collect.index import write_rows
+from services.collect.index import write_each
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
 from shared.store import Book, Instance, Journal, Study
@@ -75,9 +75,9 @@ def _index(book: Book, folder: StoreFolder, paths: list[Path], found: Reconciled
     stored = [one for path in paths if (one := _read(folder, path)) is not None]
     found.strange += len(paths) - len(stored)
     if stored:
-        with book.write() as session:
-            write_rows(session, list(stored))
-        found.indexed += len(stored)
+        written = write_each(book, list(stored))
+        found.indexed += written
+        found.strange += len(stored) - written
 
 
 def _read(folder: StoreFolder, path: Path) -> StoredInstance | None:

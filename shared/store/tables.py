@@ -6,7 +6,7 @@ Patient identifiers live here and in the files, never in logs, metrics or events
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Text
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -96,7 +96,7 @@ class Instance(SQLModel, table=True):
     sop_class_uid: str = Field(max_length=64)
     transfer_syntax_uid: str = Field(max_length=64)
     path: str = Field(sa_column=Column(Text))  # below the store's folder
-    size: int
+    size: int = Field(sa_type=BigInteger)
     sha256: str = Field(max_length=64)
     calling_ae_title: str = Field(default="", max_length=16)
     received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
@@ -192,5 +192,5 @@ class Quarantine(SQLModel, table=True):
     peer: str = Field(default="", max_length=64)  # AE title or address
     reason: str = Field(sa_column=Column(Text))
     path: str = Field(default="", sa_column=Column(Text))  # below the quarantine folder; empty when no bytes came
-    size: int = 0
+    size: int = Field(default=0, sa_type=BigInteger)
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

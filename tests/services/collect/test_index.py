@@ -2,10 +2,12 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import select
 
 from services.collect.index import Index, write_rows
@@ -190,3 +192,28 @@ def test_late_images_end_what_is_under_way_on_the_old_ones(any_book, pages_of, t
         runs = {run.id: (run.state, run.lease_owner) for run in session.exec(select(Run))}
         assert session.get_one(Delivery, "d").state == "cancelled"
     assert runs == {"reading": ("superseded", ""), "sending": ("superseded", ""), "done": ("delivered", "w")}
+
+
+def test_a_stored_image_of_more_than_2_gib_is_indexed(any_book, pages_of, tools) -> None:
+    index = Index(any_book)
+    index.add(replace(tools.instance(STUDY, "1.1"), size=3 * 2**30))
+    index.flush()
+    assert [row.size for row in pages_of(any_book).instances(STUDY)] == [3 * 2**30]
+
+
+@pytest.mark.parametrize("kind", [InternalError, ProgrammingError, NoConnection])
+def test_rows_wait_for_a_database_that_takes_no_writes(book, pages, tools, monkeypatch, kind) -> None:
+    """After a failover PostgreSQL may be read-only for a while: each row was given up as refused."""
+    index = Index(book)
+    index.add(tools.instance(STUDY, "1.1"))
+    index.add(tools.instance(STUDY, "1.2"))
+
+    def refuse(*_: object) -> None:
+        raise kind("insert", {}, Exception("cannot execute INSERT in a read-only transaction"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book, "write", refuse)
+        with pytest.raises(kind):
+            index.flush()
+    index.flush()
+    assert len(pages.instances(STUDY)) == 2

@@ -9,9 +9,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy.exc import DataError
 
 from services.collect.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.handlers import StoredInstance, instance_row
 from services.collect.reconcile import reconcile
+from shared.store import Instance
 
 STUDY = "1.2.3"
 
@@ -133,3 +136,19 @@ def test_a_study_stored_while_the_database_was_away_is_mended(
         sender.release()
         time.sleep(0.7)
     tools.until(lambda: len(pages.instances()) == 6)
+
+
+def test_a_file_that_the_database_refuses_keeps_collect_from_nothing(any_book, pages_of, folder, tools, monkeypatch):
+    """It was read again at each start, and each start failed at it."""
+    for n in range(3):
+        put(folder, tools.image(STUDY, sop=f"1.4.{n}"))
+
+    def row(stored: StoredInstance) -> Instance:
+        if stored.header.sop_instance_uid == "1.4.1":
+            raise DataError("insert", {}, Exception("value out of range"))
+        return instance_row(stored)
+
+    monkeypatch.setattr("services.collect.index.instance_row", row)
+    found = reconcile(any_book, folder, 120)
+    assert (found.files, found.indexed, found.strange) == (3, 2, 1)
+    assert [r.sop_instance_uid for r in pages_of(any_book).instances(STUDY)] == ["1.4.0", "1.4.2"]
