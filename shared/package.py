@@ -47,7 +47,12 @@ class SelectorTable(_Table):
     modality: list[str] = []
     body_part: list[str] = []
     sop_class: list[str] = []
+    view_position: list[str] = []
     minimum_instances: int = 1
+
+    def takes_view(self, view_position: str) -> bool:
+        """Whether an image of this View Position (0018,5101) is read; one that says none is taken as it is."""
+        return not (self.view_position and view_position) or view_position.upper() in self.view_position
 
 
 class GroupingTable(_Table):

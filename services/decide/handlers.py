@@ -30,6 +30,7 @@ class SeriesFacts:
     has_pixel_data: bool = True
     is_own_result: bool = False
     is_planning: bool = False
+    view_positions: tuple[str, ...] = ("",)  # of its images, each once
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def _misfit(package: Package, series: SeriesFacts, requested_procedure: str) -> 
         return "secondary captures show images, they are none"
     if series.is_planning:
         return "planning images"
+    if not any(selector.takes_view(view) for view in series.view_positions):
+        return f"reads views {' '.join(selector.view_position)}, not {' '.join(series.view_positions)}"
     if series.instances < selector.minimum_instances:
         return f"needs {selector.minimum_instances} instances, the series has {series.instances}"
     if selector.body_part and not _shows_body_part(selector.body_part, series, requested_procedure):
@@ -165,6 +168,7 @@ def series_facts(
         instances=frames,
         has_pixel_data=any(h.get("has_pixel_data", True) for h in headers),
         is_own_result=all(is_own_result(h) for h in headers),
+        view_positions=tuple(dict.fromkeys(str(h.get("view_position", "")) for h in headers)),
         is_planning=is_planning(
             [str(h.get("image_type", "")).split("\\") for h in headers], str(first.get("series_description", ""))
         ),

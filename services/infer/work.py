@@ -37,10 +37,14 @@ class Reader:
             Retry: the model does not answer now.
             GiveUp: the package is not installed in this version, or it can never read these images.
         """
-        run, paths = self._read_book(run_id)
+        run, instances = self._read_book(run_id)
         package = self.packages.get((run.package, run.version))
         if package is None:
             raise GiveUp(f"version {run.version} of {run.package} is not installed: {self._installed(run.package)}")
+        selector = package.manifest.selector
+        # a series may hold views side by side, of which the package reads some
+        taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
+        paths = [self.store_dir / instance.path for instance in taken]
         started = time.monotonic()
         findings = self._read(package, paths)
         metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
@@ -66,7 +70,7 @@ class Reader:
         except UndecodablePixels as error:
             raise GiveUp(f"an image can't be read: {error}") from error
 
-    def _read_book(self, run_id: str) -> tuple[Run, list[Path]]:
+    def _read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
         with self.book.read() as session:
             run = session.get(Run, run_id)
             if run is None:
@@ -77,7 +81,7 @@ class Reader:
                 .where(col(Instance.series_instance_uid).in_(run.series))
                 .order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))
             ).all()
-        return run, [self.store_dir / instance.path for instance in instances]
+        return run, list(instances)
 
     def _installed(self, name: str) -> str:
         versions = sorted(version for package, version in self.packages if package == name)

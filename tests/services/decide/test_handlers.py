@@ -71,6 +71,20 @@ def test_the_body_part_may_stand_in_a_description_or_in_the_order_but_only_as_a_
     assert not only(study(series(body_part="", descriptions=("Chestnut phantom", "", "")))).runs
 
 
+@pytest.mark.parametrize(
+    ("views", "reason"),
+    [
+        (["PA"], ""), (["pa"], ""), ([""], ""), (["LL", "PA"], ""),
+        (["LL", "RL"], "reads views AP PA, not LL RL"), (["LATERAL"], "reads views AP PA, not LATERAL"),
+    ],
+)  # fmt: skip
+def test_a_view_that_the_package_does_not_read_is_told(views, reason):
+    facts = series_facts("1.1", [CHEST | {"view_position": view} for view in views], ["1.2"])
+    choice = only(study(facts), view_position=["AP", "PA"])
+    assert choice.runs is not bool(reason)
+    assert reason in choice.reason
+
+
 def test_minimum_instances_counts_frames():
     headers = [{"modality": "DX", "body_part_examined": "CHEST", "number_of_frames": 19}]
     assert only(study(series_facts("1.1", headers, ["1.2"])), minimum_instances=10).runs

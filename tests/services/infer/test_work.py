@@ -15,7 +15,7 @@ from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
 from shared.serving import Models, open_models
 from shared.stage import Retry, Stage, run_next
-from shared.store import Book, Run
+from shared.store import Book, Instance, Run
 from shared.store.moves import move
 from shared.study import RunEvent, RunState
 from tests.images import noise, write
@@ -97,6 +97,22 @@ def test_without_an_opacity_nothing_is_outlined_and_compression_changes_nothing(
     finding = found(read(book, tmp_path / "store", models))
     assert not finding.present
     assert finding.regions == ()
+
+
+@pytest.mark.triton
+def test_a_lateral_view_beside_the_frontal_one_is_not_read(tmp_path: Path, book: Book, models: Models) -> None:
+    frontal, _ = radiograph(tmp_path, 1, 0)
+    ds = pydicom.dcmread(frontal)
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID + ".2"
+    ds.save_as(tmp_path / "lateral.dcm")
+    ready(book, tmp_path / "store", [frontal, tmp_path / "lateral.dcm"])
+    with book.write() as session:
+        for instance in session.exec(select(Instance)):
+            lateral = instance.sop_instance_uid == ds.SOPInstanceUID
+            instance.header = {"view_position": "LL" if lateral else "PA"}
+            session.add(instance)
+    finding = found(read(book, tmp_path / "store", models))
+    assert finding.sources[0].sop_instance_uid != ds.SOPInstanceUID
 
 
 @pytest.mark.triton
