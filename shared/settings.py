@@ -41,6 +41,13 @@ class Section(BaseSettings):
         return env_settings, file_secret_settings, init_settings
 
 
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {path.parts[0]}: write the whole path") from None
+
+
 class Core(Section):
     """[isocenter]: where things are kept."""
 
@@ -55,13 +62,14 @@ class Core(Section):
     broker_prefix: str = "isocenter"
     """Prefix of queues and exchange, for several systems on one broker."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least that the logs say."""
     institution_name: str = ""
     """Written as MSH-4 and into produced objects where the source names none."""
 
     @field_validator("data_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _is_absolute(cls, value: Path) -> Path:
+        return _absolute(value)
 
     @model_validator(mode="after")
     def _embedded_defaults(self) -> Self:
@@ -103,8 +111,8 @@ class Triton(Section):
 
     @field_validator("model_repository", "environment")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _is_absolute(cls, value: Path) -> Path:
+        return _absolute(value)
 
 
 class Destination(BaseModel):

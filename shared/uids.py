@@ -6,7 +6,7 @@ import uuid
 # Everything that Isocenter produces is derived below this namespace; changing it changes every identifier.
 _NAMESPACE = uuid.UUID("6f3c7a5e-2d1b-5c0a-9b67-1f8e3a94d210")
 
-_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")  # \d takes the digits of every script
 
 
 def derived_uuid(*parts: str) -> uuid.UUID:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from shared.package import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
@@ -26,8 +27,8 @@ def sections() -> dict[str, type[Section]]:
     return found
 
 
-def check_page(text: str, source: str) -> list[str]:
-    """What is wrong with the page; empty when nothing is."""
+def check_page(text: str, source: str, packages: bool = True) -> list[str]:
+    """What is wrong with the page; empty when nothing is. `packages` looks at the folder of packages too."""
     try:
         page = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -40,16 +41,16 @@ def check_page(text: str, source: str) -> list[str]:
         problems += _check_table(model, page.get(name, {}), text, source, (name,))
     shared = {key: value for key, value in page.items() if key in Shared.model_fields}
     problems += _check_table(Shared, shared, text, source, ())
-    return problems or _check_meaning(Config(page), text, source)
+    return problems or (_check_meaning(Config(page), text, source) if packages else [])
 
 
-def check_file(path: Path) -> list[str]:
+def check_file(path: Path, packages: bool = True) -> list[str]:
     """What is wrong with the page at `path`.
 
     Raises:
         OSError: it can't be read.
     """
-    return check_page(path.read_text(encoding="utf-8"), str(path))
+    return check_page(path.read_text(encoding="utf-8"), str(path), packages)
 
 
 def _check_table(model: Any, table: Any, text: str, source: str, prefix: tuple[str, ...]) -> list[str]:
@@ -61,6 +62,8 @@ def _check_table(model: Any, table: Any, text: str, source: str, prefix: tuple[s
         model(**table)
     except ValidationError as error:
         return describe_errors(error, text, source, prefix)
+    except SettingsError as error:  # a list or a table in the environment
+        return [f"environment: {error}: write it as JSON"]
     return []
 
 

@@ -10,9 +10,10 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from shared.settings import CONFIG_VARIABLE, Config, Core, ValidationError, load_config
+from shared.settings import CONFIG_VARIABLE, Config, Core, Triton, ValidationError, load_config
 
 app = typer.Typer(
     name="isocenter",
@@ -33,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to standard
 
 def fail(message: str, code: int = 2) -> NoReturn:
     """Says what is wrong and ends: 1 the work failed, 2 it was asked for wrongly."""
-    errors.print(f"[bold red]isocenter:[/] {message}", highlight=False)
+    errors.print(f"[bold red]isocenter:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -47,14 +48,23 @@ def config_path(path: Path | None) -> Path | None:
 
 
 def open_config(path: Path | None) -> tuple[Config, Path | None]:
-    """Reads and checks the configuration; ends with what is wrong, line by line."""
-    from shared.cli.check import check_file, check_page
+    """Reads and checks the configuration; ends with what is wrong, line by line.
 
+    Not the packages: a broken one is left out by the services, and keeps nobody from starting or looking."""
     found = config_path(path)
-    problems = check_file(found) if found else check_page("", "environment")
+    problems = _problems(found, packages=False)
     if problems:
         fail("the configuration is wrong:\n" + "\n".join(f"  {problem}" for problem in problems))
     return load_config(found), found
+
+
+def _problems(path: Path | None, packages: bool) -> list[str]:
+    from shared.cli.check import check_file, check_page
+
+    try:
+        return check_file(path, packages) if path else check_page("", "environment", packages)
+    except OSError as error:
+        return [f"{path} can't be read: {error.strerror}"]
 
 
 @app.command()
@@ -90,6 +100,10 @@ def up(config: ConfigOption = None) -> None:
     from shared.supervisor import System
 
     page, path = open_config(config)
+    if not (repository := page.section(Triton).model_repository).is_dir():
+        fail(f"there is no folder {repository}: say in triton.model_repository where the packages are")
+    for problem in _problems(path, packages=True):
+        errors.print(f"isocenter: {problem}", markup=False, highlight=False, soft_wrap=True)
     start_logging("up", page.section(Core).log_level)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -102,6 +116,8 @@ def up(config: ConfigOption = None) -> None:
             system.watch()
     except (EnvironmentMissing, TritonNotStarted) as error:
         fail(str(error), 1)
+    except OperationalError:
+        fail("the database does not answer: is it up, and is isocenter.database_url right?", 1)
     finally:
         system.stop()
     errors.print("isocenter: stopped")
@@ -110,10 +126,8 @@ def up(config: ConfigOption = None) -> None:
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Validate a configuration: what is wrong, on which line, and what to write instead."""
-    from shared.cli.check import check_file, check_page
-
     found = config_path(config)
-    problems = check_file(found) if found else check_page("", "environment")
+    problems = _problems(found, packages=True)
     for problem in problems:
         print(problem)
     if problems:
@@ -228,5 +242,5 @@ def main() -> None:
     try:
         app()
     except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        errors.print(f"isocenter: the configuration can't be read: {error}")
+        errors.print(f"isocenter: the configuration can't be read: {error}", markup=False)
         sys.exit(2)

@@ -24,6 +24,8 @@ def test_valid(uid):
     assert is_valid_uid(uid)
 
 
-@pytest.mark.parametrize("uid", ["", "1", "1..2", "1.2.", "1.02", "../1.2", "1.2/3", "1.2\n", "1.a", "1." + "2" * 64])
+@pytest.mark.parametrize(
+    "uid", ["", "1", "1..2", "1.2.", "1.02", "../1.2", "1.2/3", "1.2\n", "1.a", "1.٣", "1." + "2" * 64]
+)
 def test_invalid(uid):
     assert not is_valid_uid(uid)

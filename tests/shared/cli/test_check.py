@@ -54,3 +54,15 @@ def test_a_good_page_has_no_problem(tmp_path):
 def test_every_service_has_a_table_of_its_own():
     names = {"isocenter", "triton", "admit", "collect", "decide", "gate", "infer", "report", "send", "status"}
     assert set(sections()) == names
+
+
+def test_a_list_in_the_environment_that_is_no_json_is_a_problem_and_no_crash(monkeypatch):
+    monkeypatch.setenv("ISOCENTER_COLLECT_CALLING_AE_TITLES", "PACS1")
+    (problem,) = check_page("", "environment")
+    assert "calling_ae_titles" in problem
+    assert "write it as JSON" in problem
+
+
+def test_a_home_that_is_not_there_is_a_problem_and_no_crash():
+    (problem,) = check_page('[isocenter]\ndata_dir = "~nobody-of-this-name/x"\n', "x.toml")
+    assert "x.toml:2: isocenter.data_dir: there is no home folder for ~nobody-of-this-name" in problem
