@@ -2,7 +2,7 @@
 
 import logging
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from services.admit.handlers import ORDER_MESSAGES, admit
 from services.admit.orders import record
@@ -37,6 +37,8 @@ class Desk:
             warning = self._take(frame)
         except Hl7Error as error:
             return self._refuse(frame, header, peer, error)
+        except DataError:  # a NUL, for one: asked to send it again, the RIS would do so for ever, and nothing behind it
+            return self._refuse(frame, header, peer, Hl7Error(102, "a field holds what no database can store"))
         except SQLAlchemyError as error:
             log.error("order not written, the sender was asked to repeat it cause=%s", type(error).__name__)
             away = Hl7Error(207, "the order could not be written at the moment: send it again later")

@@ -328,3 +328,18 @@ def test_independent_senders_are_answered(admit: Admit, tmp_path: Path, sender: 
         assert ("AA" in said) == accepted, said
         assert ("AR" in said) == (not accepted), said
     assert [o.message_control_id for o in admit.orders()] == ["GOOD"]
+
+
+def test_what_no_database_can_store_is_refused_and_not_asked_for_again(book: Book, tmp_path: Path) -> None:
+    """PostgreSQL takes no NUL in a text. Told to send it again later, a RIS does so for ever, and nothing behind it."""
+    admit = Admit(book, tmp_path / "quarantine", SETTINGS)
+    try:
+        answer = admit.send(orm(accession="AC\0C1"))
+        if book.url.startswith("sqlite"):
+            assert answer.code == "AA"
+        else:
+            assert (answer.code, "later" in answer.text) == ("AE", False)
+            assert len(admit.quarantine()) == 1
+        assert admit.send(orm("ID2", "ACC2")).code == "AA"
+    finally:
+        admit.stop()
