@@ -35,8 +35,14 @@ up: setup ## run the system against a real PACS and RIS; CONFIG=isocenter.toml
 check: $(READY) ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
 
-test: setup ## all tests that this machine can run, in parallel; those that it can't say why
+test: setup ## all tests that this machine can run; those that it can't say why; ARGS="-k name" runs some
+ifdef ARGS
 	@$(BIN)/python -m pytest -n 4 --dist loadgroup -rs $(ARGS)
+else
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup -rs -m 'not system and not hospital'
+	@echo "and now the whole system, a few processes at a time"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -rs -m 'system or hospital'
+endif
 
 system: setup ## only the tests that start the whole system
 	@$(BIN)/python -m pytest -rs -m 'system or hospital' $(ARGS)

@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from services.status.handlers import Check, disk_check
+from shared import folder_transport
 from shared.serving.triton_grpc import TritonModels
 from shared.settings import Core
 from shared.store import Book
@@ -53,7 +54,7 @@ class Checks:
     def _broker(self) -> Check:
         connection: Any = self.app.connection_for_write(connect_timeout=_BROKER_TIMEOUT)
         kind = str(connection.transport_cls)
-        if kind == "filesystem":
+        if kind == folder_transport.SCHEME:
             return folder(self.core.data_dir / "broker")
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_TIMEOUT)
