@@ -82,7 +82,7 @@ class Groups:
             Number(codes.THRESHOLD, finding.threshold, codes.unit("1")),
         ]
         whole = self._group(
-            finding.name, (finding.name,), numbers,
+            finding.name, (finding.name, *_place(finding.sources)), numbers,
             [QualitativeEvaluation(name, value), *_mark(finding)], finding, list(finding.sources),
         )  # fmt: skip
         # the probability is the image's, not a region's: it stands beside one only where no area can
@@ -96,7 +96,8 @@ class Groups:
         )
         if finding.regions:
             return [self._region(finding, r, n, [number]) for n, r in enumerate(finding.regions, start=1)]
-        return [self._group(finding.name, (finding.name,), [number], _mark(finding), finding, list(finding.sources))]
+        key = (finding.name, *_place(finding.sources))
+        return [self._group(finding.name, key, [number], _mark(finding), finding, list(finding.sources))]
 
     def of_gate(self, result: GateResult) -> Group:
         """The group that says what a gate thought of the study or of one of its series."""
@@ -142,8 +143,9 @@ class Groups:
         if not numbers and fallback is not None:
             numbers.append(fallback)
         points = closed(region.points) if region.graphic_type == "POLYLINE" else region.points
+        key = (finding.name, "region", *_place([region.image]), str(number))
         return PlanarROIMeasurementsAndQualitativeEvaluations(
-            self._tracking(f"{finding.name} {number}", (finding.name, "region", str(number))),
+            self._tracking(f"{finding.name} {number}", key),
             referenced_region=ImageRegion(
                 region.graphic_type, np.asarray(points, np.float32), _reference(SourceImageForRegion, region.image)
             ),
@@ -158,6 +160,11 @@ class Groups:
 
     def _known(self, images: Iterable[SourceImage]) -> list[SourceImage]:
         return [image for image in images if image.sop_instance_uid in self._headers]
+
+
+def _place(images: Sequence[SourceImage]) -> list[str]:
+    """What tells a finding's groups from those of the same finding in another image."""
+    return [part for image in images for part in (image.sop_instance_uid, str(image.frame or ""))]
 
 
 def _reference(kind: type[Reference], image: SourceImage) -> Reference:

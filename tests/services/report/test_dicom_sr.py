@@ -13,7 +13,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 from services.report import dicom_sr
 from services.report.facts import CannotBuild, Predecessor, RunFacts
 from services.report.regions import area_pixels
-from shared.findings import Measurement
+from shared.findings import Classification, Measurement
 from shared.store import Order
 from shared.uids import is_valid_uid
 
@@ -172,6 +172,29 @@ def test_highdicom_reads_it_and_tracking_uids_differ(dx_facts: RunFacts) -> None
     assert len(report.content.get_planar_roi_measurement_groups()) == 2
     uids = [rows(g)["Tracking Unique Identifier"].UID for g in groups(report)]
     assert len(uids) == len(set(uids))
+
+
+def test_two_images_of_one_run_share_no_tracking_uid(dx_facts: RunFacts) -> None:
+    first = dx_facts.findings[0]
+    width = Measurement(
+        name="width", code={"value": "wide", "scheme": "99ISO", "meaning": "Width"}, value=12.5, unit="mm",
+        **first.model_dump(include={"package", "version", "sources"}),
+    )  # fmt: skip
+    findings = [
+        elsewhere(f, more) for f in (first, width) for more in ({}, {"sop_instance_uid": "1.2.3"}, {"frame": 2})
+    ]
+    other = Dataset(dx_facts.sources[0])
+    other.SOPInstanceUID = "1.2.3"
+    told = groups(read(replace(dx_facts, findings=findings, sources=[*dx_facts.sources, other])))
+    uids = [rows(g)["Tracking Unique Identifier"].UID for g in told]
+    assert len(uids) == len(set(uids)) == 3 * (3 + 1) + 2
+
+
+def elsewhere(finding: Classification | Measurement, more: dict[str, object]) -> Classification | Measurement:
+    """The same finding in another image or frame."""
+    image = finding.sources[0].model_copy(update=more)
+    moved = tuple(region.model_copy(update={"image": image}) for region in finding.regions)
+    return finding.model_copy(update={"sources": (image,), "regions": moved})
 
 
 def test_the_image_library_lists_every_source(mr_facts: RunFacts) -> None:
