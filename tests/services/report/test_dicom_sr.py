@@ -1,5 +1,6 @@
 """The structured report says what the findings say, where they say it, and can be computed again."""
 
+from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
 
@@ -183,7 +184,7 @@ def test_two_images_of_one_run_share_no_tracking_uid(dx_facts: RunFacts) -> None
     findings = [
         elsewhere(f, more) for f in (first, width) for more in ({}, {"sop_instance_uid": "1.2.3"}, {"frame": 2})
     ]
-    other = Dataset(dx_facts.sources[0])
+    other = deepcopy(dx_facts.sources[0])
     other.SOPInstanceUID = "1.2.3"
     told = groups(read(replace(dx_facts, findings=findings, sources=[*dx_facts.sources, other])))
     uids = [rows(g)["Tracking Unique Identifier"].UID for g in told]
