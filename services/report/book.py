@@ -65,11 +65,10 @@ def _reason(session: Session, run: Run) -> str:
 
 
 def _gate_results(session: Session, run: Run) -> list[GateResult]:
-    """A gate package's own result is its finding, so it is not among them."""
+    """What every gate said of the run's series; of a gate package's own run also what it said itself."""
     query = select(GateResult).where(
         GateResult.study_instance_uid == run.study_instance_uid,
         GateResult.revision == run.revision,
-        GateResult.name != run.package,
     )
     results = session.exec(query.order_by(col(GateResult.id))).all()
     return [r for r in results if not r.series_instance_uid or r.series_instance_uid in run.series]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from shared.findings import Finding, SourceImage
+from shared.findings import Finding, QualityScore, SourceImage
 from shared.store import GateResult, Order, Run, Study
 
 Pixels = NDArray[np.uint8]
@@ -44,7 +44,6 @@ class RunFacts:
     study: Study
     run: Run
     outcome: Literal["read", "held"]
-    reason: str  # the gates' words where they warned or held
     at: datetime  # when the findings were made; written into every object, so that a replay gives the same bytes
     findings: list[Finding]
     title: str  # the package's, in words
@@ -56,6 +55,21 @@ class RunFacts:
     institution_name: str = ""
     predecessors: list[Predecessor] = field(default_factory=list)
     kinds: frozenset[str] = frozenset({"SR", "SC", "ORU"})  # what the package lets out
+
+    def reason_of(self, finding: QualityScore) -> str:
+        """The gate's own words on the finding's series, and on no other."""
+        own = (r for r in self.gate_results if r.name == self.run.package)
+        return next((r.reason for r in own if r.series_instance_uid == finding.series_instance_uid), "")
+
+    @property
+    def gates_beside(self) -> list[GateResult]:
+        """The gate results that no finding says; a gate package's own is among them where it could not judge."""
+        scored = {f.series_instance_uid for f in self.findings if isinstance(f, QualityScore)}
+        return [r for r in self.gate_results if r.name != self.run.package or r.series_instance_uid not in scored]
+
+    def gates_of(self, series_instance_uid: str) -> list[GateResult]:
+        """Of these the ones about the whole study or this series."""
+        return [r for r in self.gates_beside if r.series_instance_uid in ("", series_instance_uid)]
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:
     header = facts.sources[0] if facts.sources else Dataset()
     content = oru_message(
         study=facts.study, order=facts.order, header=header, run=facts.run, findings=facts.findings,
-        gate_results=facts.gate_results, control_id=identifier, sending_facility=facts.institution_name,
+        gate_results=facts.gates_beside, control_id=identifier, sending_facility=facts.institution_name,
         receiving_application=destination.receiving_application, receiving_facility=destination.receiving_facility,
         created_at=facts.at, outcome="held" if facts.outcome == "held" else read,
     )  # fmt: skip

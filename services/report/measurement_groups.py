@@ -37,7 +37,7 @@ class Groups:
     """Makes the groups of one run; tracking UIDs are derived from the run, so a replay gives the same."""
 
     def __init__(self, facts: RunFacts) -> None:
-        self._run, self._reason = facts.run, facts.reason
+        self._run, self._facts = facts.run, facts
         self._headers = {str(ds.SOPInstanceUID): ds for ds in facts.sources}
 
     @singledispatchmethod
@@ -58,7 +58,7 @@ class Groups:
             [QualitativeEvaluation(codes.VERDICT, codes.own(finding.verdict, finding.verdict)), *_mark(finding)],
             finding, [i.image for i in finding.instances] or list(finding.sources),
         )  # fmt: skip
-        _comment(whole, self._reason)
+        _comment(whole, self._facts.reason_of(finding))
         return [whole, *self._slices(finding)]
 
     def _slices(self, finding: QualityScore) -> list[AnyGroup]:

@@ -51,8 +51,8 @@ def draw_page(facts: RunFacts, finding: QualityScore) -> Image.Image:
     _draw_reason(canvas, facts, finding, low)
     if count:
         draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, order(finding)[0])
-    others = [gate for gate in facts.gate_results if gate.name != finding.package]
-    footing(canvas, others, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
+    gates = facts.gates_of(finding.series_instance_uid)
+    footing(canvas, gates, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
     return canvas.image
 
 
@@ -90,7 +90,7 @@ def _draw_reason(canvas: Canvas, facts: RunFacts, finding: QualityScore, low: fl
     top = TOP + width + _CAPTION + 20
     left = EDGE + _LARGE + 20
     lines = max(1, int((low - top) // 41))
-    canvas.paragraph((left, top), facts.reason or _in_words(finding), 31, WIDTH - EDGE - left, lines, INK)
+    canvas.paragraph((left, top), facts.reason_of(finding) or _in_words(finding), 31, WIDTH - EDGE - left, lines, INK)
 
 
 def _in_words(finding: QualityScore) -> str:

@@ -42,7 +42,8 @@ def draw_page(facts: RunFacts, finding: Classification | Measurement) -> Image.I
     regions = [r for r in finding.regions if r.image == image]
     _draw_pair(canvas, facts.pictures[image], finding, regions, boxes)
     _draw_below(canvas, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
-    footing(canvas, facts.gate_results, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
+    gates = facts.gates_of(image.series_instance_uid)
+    footing(canvas, gates, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
     return canvas.image
 
 

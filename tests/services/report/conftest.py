@@ -79,13 +79,20 @@ def facts_of(paths: list[Path], kind: str = "quality", run_id: str = "run-1") ->
         GateResult(study_instance_uid=study_uid, revision=1, name=name, series_instance_uid=series, verdict="pass")
         for name in ("completeness", "geometry")
     ]
+    if kind == "quality":
+        gates.append(
+            GateResult(
+                study_instance_uid=study_uid, revision=1, name=finding.package, series_instance_uid=series,
+                verdict="warn", reason="slices 9 to 12 look blurred",
+            )
+        )  # fmt: skip
     facts = RunFacts(
         study=Study(study_instance_uid=study_uid),
         run=Run(
             id=run_id, study_instance_uid=study_uid, revision=1, package=finding.package, version=finding.version,
             kind="reader", series=[series], verdict="pass", read_at=READ_AT,
         ),
-        outcome="read", reason="slices 9 to 12 look blurred", at=READ_AT, findings=[finding],
+        outcome="read", at=READ_AT, findings=[finding],
         title="Motion in brain MR" if kind == "quality" else "Opacity on chest radiograph", gate_results=gates,
         sources=sources, institution_name="Test Hospital",
     )  # fmt: skip

@@ -138,6 +138,22 @@ def test_a_quality_score_gives_score_thresholds_verdict_and_each_slice(mr_facts:
     assert [score for _, score in said] == pytest.approx([i.score for i in finding.instances], abs=1e-6)
 
 
+def test_each_series_is_told_its_own_reason(mr_facts: RunFacts) -> None:
+    held = mr_facts.findings[0]
+    passing = held.model_copy(update={"series_instance_uid": "1.2.3", "verdict": "pass"})
+    said = [rows(g) for g in groups(read(replace(mr_facts, findings=[held, passing])))]
+    comments = [g["Comment"].TextValue if "Comment" in g else "" for g in said if "Gate verdict" in g]
+    assert comments == ["slices 9 to 12 look blurred", "", "", ""]
+
+
+def test_a_series_that_the_gate_could_not_judge_is_told_beside_those_it_could(mr_facts: RunFacts) -> None:
+    failed = mr_facts.gate_results[-1].model_copy(
+        update={"series_instance_uid": "1.2.3", "reason": "the gate could not judge: no picture"}
+    )
+    facts = replace(mr_facts, gate_results=[*mr_facts.gate_results, failed])
+    assert named(read(facts), "gate motion_ssim")["Comment"].TextValue == "the gate could not judge: no picture"
+
+
 def test_a_frame_is_named(mr_facts: RunFacts) -> None:
     finding = mr_facts.findings[0]
     image = finding.instances[0].image.model_copy(update={"frame": 7})

@@ -110,6 +110,18 @@ def test_a_series_of_one_slice_is_drawn(mr_facts: RunFacts) -> None:
     assert read(facts).Rows == page.HEIGHT
 
 
+def test_a_page_tells_of_its_own_series(mr_facts: RunFacts) -> None:
+    finding = mr_facts.findings[0]
+    page_alone = np.asarray(secondary_capture.draw_page(mr_facts, finding))
+    elsewhere = [g.model_copy(update={"series_instance_uid": "1.2.3"}) for g in mr_facts.gate_results]
+    for gate in elsewhere:
+        gate.verdict, gate.reason = "hold", "another series"
+    beside = replace(mr_facts, gate_results=[*elsewhere, *mr_facts.gate_results])
+    assert (np.asarray(secondary_capture.draw_page(beside, finding)) == page_alone).all()
+    silent = np.asarray(secondary_capture.draw_page(replace(mr_facts, gate_results=elsewhere), finding))
+    assert (silent != page_alone).any()
+
+
 def test_without_pixels_it_says_why_not(mr_facts: RunFacts) -> None:
     with pytest.raises(CannotBuild, match="can be drawn"):
         secondary_capture.build(replace(mr_facts, pictures={}))
