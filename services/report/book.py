@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from services.report.facts import Predecessor, ResultObject
 from services.report.identity import series_uid_of
+from shared.own_results import is_own_result
 from shared.stage import GiveUp
 from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
 from shared.store.moves import enter, move, state_of, subject_of
@@ -48,7 +49,7 @@ def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
     instances = session.exec(of_study.order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))).all()
     return Rows(
         run=run, study=study, order=session.get(Order, study.order_id) if study.order_id else None,
-        instances=[i for i in instances if not run.series or i.series_instance_uid in run.series],
+        instances=[i for i in instances if i.series_instance_uid in run.series],
         gate_results=_gate_results(session, run),
         first_series_number=_first_series_number(session, run, instances, series_number),
         predecessors=_predecessors(session, run),
@@ -75,8 +76,11 @@ def _gate_results(session: Session, run: Run) -> list[GateResult]:
 
 
 def _first_series_number(session: Session, run: Run, instances: Sequence[Instance], start: int) -> int:
-    """A place for the run's series, apart from the study's own and from other runs'; the same at every replay."""
-    taken = {i.header.get("series_number") for i in instances}
+    """A place for the run's series, apart from the study's own and from other runs'.
+
+    It is the same at every replay, also once the PACS has routed our results back to us.
+    """
+    taken = {i.header.get("series_number") for i in instances if not is_own_result(i.header)}
     while any(number in taken for number in range(start, start + 1000)):
         start += 1000
     query = select(Run.id).where(Run.study_instance_uid == run.study_instance_uid)

@@ -7,7 +7,7 @@ from shutil import copy
 
 import pydicom
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from services.report.facts import RunFacts
 from services.report.main import Reporter
@@ -140,6 +140,46 @@ def test_a_replay_writes_the_same_objects_and_sends_them_again(
     assert {d.state for d in deliveries(book)} == {DeliveryState.WAITING}
 
 
+def test_results_that_came_back_move_no_series_number(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
+) -> None:
+    uid = enter_run()
+    run_next(book, stage)
+    numbers = series_numbers(home)
+    with book.write() as session:
+        for number in numbers.values():
+            returned = _instance(uid, f"1.9.{number}", Path(f"1.9.{number}.dcm"))
+            returned.header = {"series_number": number, "manufacturer": "Isocenter"}
+            session.add(returned)
+        _again(session)
+    run_next(book, stage)
+    assert series_numbers(home) == numbers
+
+
+def test_the_library_lists_only_images_of_the_runs_series(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str], dx_paths: list[Path]
+) -> None:
+    uid = enter_run()
+    copy(dx_paths[0], home.store_dir / uid / dx_paths[0].name)
+    with book.write() as session:
+        session.add(_instance(uid, "1.9", Path(uid) / dx_paths[0].name))
+    run_next(book, stage)
+    (report,) = home.results_dir.rglob("SR_1.dcm")
+    assert dx_paths[0].stem not in str(pydicom.dcmread(report))
+
+
+def series_numbers(home: Core) -> dict[str, int]:
+    """By Series Instance UID."""
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in home.results_dir.rglob("*.dcm")]
+    return {str(ds.SeriesInstanceUID): int(ds.SeriesNumber) for ds in headers}
+
+
+def _again(session: Session) -> None:
+    run = session.exec(select(Run)).one()
+    run.state = RunState.READ
+    session.add(run)
+
+
 def test_files_that_are_away_are_waited_for(
     book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
 ) -> None:
@@ -197,10 +237,7 @@ def test_two_runs_have_series_numbers_of_their_own(
         enter(session, other)
     while run_next(book, stage):
         pass
-    series = {}
-    for path in home.results_dir.rglob("*.dcm"):
-        ds = pydicom.dcmread(path, stop_before_pixels=True)
-        series[str(ds.SeriesInstanceUID)] = int(ds.SeriesNumber)
+    series = series_numbers(home)
     assert len(series) == len(set(series.values())) == 4
 
 
