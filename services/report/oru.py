@@ -1,6 +1,7 @@
 """The HL7 result message: ORU^R01 v2.5.1, built with hl7apy and validated by it before it leaves."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -149,8 +150,10 @@ def _observations(
     rows = [_Observation(facts | {2: "ST", 3: "113014^DICOM Study^DCM", 5: study.study_instance_uid})]
     if outcome == "held":
         rows.append(_Observation(every | _own("held", "Reading held by a quality gate", _reason(run, gate_results))))
+    codes = Counter(finding.code for finding in findings)
     for number, finding in enumerate(findings, start=1):
-        rows.append(_finding(every | {4: str(number)}, finding))
+        where = _places(finding) if codes[finding.code] > 1 else []
+        rows.append(_finding(every | {4: str(number)}, finding, where))
     rows += [_gate(facts, result) for result in gate_results]
     rows.append(_Observation(facts | _own("package", "Package", f"{run.package} {run.version}")))
     for mark in dict.fromkeys([f.use_mark for f in findings if f.use_mark] or ["not-for-clinical-use"]):
@@ -158,7 +161,17 @@ def _observations(
     return rows
 
 
-def _finding(every: dict[int, str], finding: Finding) -> _Observation:
+def _places(finding: Finding) -> list[str]:
+    """The images and series that the finding is about: where several have one code, nothing else tells them apart."""
+    if isinstance(finding, QualityScore):
+        return []  # it names its series in any case
+    images = [
+        f"SOP Instance UID {i.sop_instance_uid}" + (f" frame {i.frame}" if i.frame else "") for i in finding.sources
+    ]
+    return [*images, *dict.fromkeys(f"Series {i.series_instance_uid}" for i in finding.sources)]
+
+
+def _finding(every: dict[int, str], finding: Finding, where: Sequence[str]) -> _Observation:
     """The finding's OBX: a number with its unit and limits, or present and absent."""
     code = "^".join(_words(part) for part in (finding.code.value, finding.code.meaning, finding.code.scheme))
     fields, remarks = every | {3: code}, list[str]()
@@ -180,7 +193,7 @@ def _finding(every: dict[int, str], finding: Finding) -> _Observation:
         said = [f"{words} {limit:g}" for limit, words in limits if limit is not None]
         remarks.append(", ".join([f"Verdict: {finding.verdict}", *said]))
         remarks.append(f"Series {finding.series_instance_uid}")
-    return _Observation(fields, remarks)
+    return _Observation(fields, [*remarks, *where])
 
 
 def _gate(every: dict[int, str], result: GateResult) -> _Observation:

@@ -17,7 +17,7 @@ from pydicom import Dataset
 
 from services.report.oru import oru_message
 from services.report.oru_patient import person_name
-from shared.findings import Classification, Code, Finding, Measurement, QualityScore
+from shared.findings import Classification, Code, Finding, Measurement, QualityScore, SourceImage
 from shared.hl7.message import Message, parse_message
 from shared.store import GateResult, Order, Run, Study
 
@@ -158,6 +158,28 @@ def test_a_score_has_its_limits() -> None:
     row = _observations(content)["Predicted SSIM"]
     assert (row[2], row[5], row[6], row[7], row[8]) == ("NM", "0.83", "1^no units^UCUM", ">=0.9", "L")
     assert "warn below 0.9, hold below 0.8" in content.decode()
+
+
+def test_findings_of_one_code_name_their_images() -> None:
+    frontal = SourceImage(series_instance_uid="1.2.4", sop_instance_uid="1.2.4.1", sop_class_uid="1.2")
+    second = frontal.model_copy(update={"series_instance_uid": "1.2.5", "sop_instance_uid": "1.2.5.1", "frame": 3})
+    both = [OPACITY.model_copy(update={"sources": (image,)}) for image in (frontal, second)]
+    assert _notes(_message([*both, AREA])) == {
+        "1": ["Probability 0.912, present from 0.5", "SOP Instance UID 1.2.4.1", "Series 1.2.4"],
+        "2": ["Probability 0.912, present from 0.5", "SOP Instance UID 1.2.5.1 frame 3", "Series 1.2.5"],
+    }
+    assert _notes(_message([both[0], AREA])) == {"1": ["Probability 0.912, present from 0.5"]}
+
+
+def _notes(content: bytes) -> dict[str, list[str]]:
+    """The NTE of the findings by their OBX-4."""
+    notes: dict[str, list[str]] = {}
+    for segment in _read(content).segments:
+        if segment.name == "OBX":
+            number = segment.field(4)
+        elif segment.name == "NTE":
+            notes.setdefault(number, []).append(segment.field(3))
+    return notes
 
 
 def test_package_gates_and_use_mark_are_told() -> None:
