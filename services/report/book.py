@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from services.report.facts import Predecessor, ResultObject
-from services.report.identity import series_uid_of
+from services.report.identity import control_id, series_uid_of
 from shared.own_results import is_own_result
 from shared.stage import GiveUp
 from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
@@ -29,6 +29,7 @@ class Rows:
     gate_results: list[GateResult]  # of the study and of the run's series
     first_series_number: int
     predecessors: list[Predecessor]
+    corrects: frozenset[str]
 
 
 def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
@@ -53,6 +54,7 @@ def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
         gate_results=_gate_results(session, run),
         first_series_number=_first_series_number(session, run, instances, series_number),
         predecessors=_predecessors(session, run),
+        corrects=_corrects(session, run),
     )  # fmt: skip
 
 
@@ -95,6 +97,22 @@ def _predecessors(session: Session, run: Run) -> list[Predecessor]:
     query = select(Delivery).where(Delivery.run_id == run.supersedes, Delivery.state == DeliveryState.DELIVERED)
     found = {(d.kind, d.identifier) for d in session.exec(query).all() if d.kind != "ORU"}
     return [Predecessor(kind, series_uid_of(run.supersedes, kind), uid) for kind, uid in sorted(found)]
+
+
+def _corrects(session: Session, run: Run) -> frozenset[str]:
+    """The destinations that accepted the results of an earlier run, which this run's replace (table 0085: C).
+
+    A message that said only why the earlier run was held, or that never arrived, is nothing to be corrected.
+    """
+    corrected: set[str] = set()
+    earlier = session.get(Run, run.supersedes)
+    while earlier is not None:
+        query = select(Delivery).where(Delivery.run_id == earlier.id, Delivery.kind == "ORU")
+        for delivery in session.exec(query.where(Delivery.state == DeliveryState.DELIVERED)):
+            if delivery.identifier == control_id(earlier.id, delivery.destination, "read"):
+                corrected.add(delivery.destination)
+        earlier = session.get(Run, earlier.supersedes)
+    return frozenset(corrected)
 
 
 def enter_deliveries(session: Session, run: Run, folder: Path, objects: Sequence[ResultObject]) -> None:

@@ -54,6 +54,7 @@ class RunFacts:
     series_number: int = 9000  # the results of this run are numbered from the next one
     institution_name: str = ""
     predecessors: list[Predecessor] = field(default_factory=list)
+    corrects: frozenset[str] = frozenset()  # destinations that have a final message of a run that this one supersedes
     kinds: frozenset[str] = frozenset({"SR", "SC", "ORU"})  # what the package lets out
 
     def reason_of(self, finding: QualityScore) -> str:

@@ -10,10 +10,10 @@ from pydicom import Dataset
 
 from services.report import dicom_sr, secondary_capture
 from services.report.facts import ResultObject, RunFacts
+from services.report.identity import control_id
 from services.report.oru import oru_message
 from shared.findings import Finding, SourceImage
 from shared.settings import Destination
-from shared.uids import derived_uuid
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +63,9 @@ def _dicom(facts: RunFacts, kind: str, destinations: Sequence[Destination]) -> l
     return [replace(result, destinations=wanted) for result in BUILDERS[kind](facts)]
 
 
-def control_id(run_id: str, destination: str, outcome: str) -> str:
-    """MSH-10 of a run's message to a destination, 20 characters (HL7 v2.5.1 2.14.9.10).
-
-    A run that was held and then released sends two messages, so they differ in it.
-    """
-    return derived_uuid(run_id, destination, "ORU", outcome).hex[:20].upper()
-
-
 def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:
     identifier = control_id(facts.run.id, destination.name, facts.outcome)
-    read: Literal["final", "corrected"] = "corrected" if facts.run.supersedes else "final"
+    read: Literal["final", "corrected"] = "corrected" if destination.name in facts.corrects else "final"
     header = facts.sources[0] if facts.sources else Dataset()
     content = oru_message(
         study=facts.study, order=facts.order, header=header, run=facts.run, findings=facts.findings,

@@ -12,7 +12,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from services.report.facts import CannotBuild, ResultObject, RunFacts
 from services.report.source_header import ALWAYS, SEQUENCES, WHERE_KNOWN
-from shared.uids import derived_uid
+from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
 SERIES_OFFSET = {"SR": 1, "SC": 2}
@@ -51,6 +51,14 @@ def series_uid_of(run_id: str, kind: str) -> str:
 def sop_instance_uid(facts: RunFacts, kind: str, number: int) -> str:
     """The `number`th object of a kind (1-based)."""
     return derived_uid(facts.run.id, kind, str(number))
+
+
+def control_id(run_id: str, destination: str, outcome: str) -> str:
+    """MSH-10 of a run's message to a destination, 20 characters (HL7 v2.5.1 2.14.9.10).
+
+    A run that was held and then released sends two messages, so they differ in it.
+    """
+    return derived_uuid(run_id, destination, "ORU", outcome).hex[:20].upper()
 
 
 def first_source(facts: RunFacts) -> Dataset:

@@ -6,7 +6,8 @@ import pytest
 
 from services.report import handlers
 from services.report.facts import RunFacts
-from services.report.handlers import control_id, images_to_draw, report
+from services.report.handlers import images_to_draw, report
+from services.report.identity import control_id
 from shared.settings import Destination
 
 PACS = Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="PACS")
@@ -28,6 +29,12 @@ def test_each_ris_is_addressed_by_its_own_name(dx_facts: RunFacts) -> None:
     assert b"|RIS|A|" in first
     assert b"|EHR|B|" in second
     assert control_id("run-1", "ris", "read").encode() in first
+
+
+def test_only_who_has_the_earlier_result_is_sent_a_correction(dx_facts: RunFacts) -> None:
+    dx_facts.run.supersedes = "run-0"
+    first, second = report(replace(dx_facts, corrects=frozenset({"ehr"})), [RIS, EHR]).objects[-2:]
+    assert [b"|||||C" in message.content for message in (first, second)] == [False, True]
 
 
 def test_a_held_run_sends_its_reason_only(mr_facts: RunFacts) -> None:

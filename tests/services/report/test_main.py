@@ -10,6 +10,7 @@ import pytest
 from sqlmodel import Session, select
 
 from services.report.facts import RunFacts
+from services.report.identity import control_id
 from services.report.main import Reporter
 from services.report.settings import Settings
 from shared.findings import dump_findings
@@ -178,6 +179,38 @@ def _again(session: Session) -> None:
     run = session.exec(select(Run)).one()
     run.state = RunState.READ
     session.add(run)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "status"),
+    [
+        ("read", DeliveryState.DELIVERED, "C"),
+        ("read", DeliveryState.DEAD, "F"),
+        ("held", DeliveryState.DELIVERED, "F"),
+    ],
+)
+def test_only_a_result_that_arrived_is_corrected(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str], outcome: str, state: str, status: str
+) -> None:
+    uid = enter_run()
+    with book.write() as session:
+        run = session.exec(select(Run)).one()
+        run.supersedes = "run-0b"
+        session.add(run)
+        for earlier, older in (("run-0a", ""), ("run-0b", "run-0a")):
+            values = run.model_dump() | {"id": earlier, "supersedes": older, "state": RunState.SUPERSEDED}
+            session.add(Run(**values))
+        session.flush()
+        session.add(
+            Delivery(
+                id="d", run_id="run-0a", study_instance_uid=uid, destination="ris", kind="ORU", path="p", state=state,
+                identifier=control_id("run-0a", "ris", outcome),
+            )
+        )  # fmt: skip
+    run_next(book, stage)
+    (message,) = home.results_dir.rglob("run-1/*.hl7")
+    rows = [line.split("|") for line in message.read_bytes().decode().split("\r") if line.startswith("OBX")]
+    assert {row[11] for row in rows} == {status}
 
 
 def test_files_that_are_away_are_waited_for(
