@@ -37,11 +37,11 @@ check: $(READY) ## format, lint, types, import contracts
 
 test: setup ## all tests that this machine can run; those that it can't say why; ARGS="-k name" runs some
 ifdef ARGS
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup -rs $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile -rs $(ARGS)
 else
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup -rs -m 'not system and not hospital'
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -rs -m 'not system and not hospital'
 	@echo "and now the whole system, a few processes at a time"
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -rs -m 'system or hospital'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -rs -m 'system or hospital'
 endif
 
 system: setup ## only the tests that start the whole system

@@ -1,6 +1,7 @@
 """Isocenter in a real hospital: Orthanc sends and receives, OHIF shows, independent HL7 peers accept. Imports nothing
 of ours; the hospital is the bench's, in a network namespace of its own."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -10,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [
-    pytest.mark.hospital, pytest.mark.triton, pytest.mark.xdist_group("hospital"), pytest.mark.timeout(900),
-]  # fmt: skip
+pytestmark = [pytest.mark.hospital, pytest.mark.triton, pytest.mark.timeout(900)]
 ISOCENTER = Path(sys.executable).with_name("isocenter")
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +108,8 @@ def hospital(tmp_path_factory, bench, hospital_home, triton_environment):
     folder = tmp_path_factory.mktemp("hospital")
     it = Hospital(script, folder)
     it.page.write_text(PAGE.format(data=folder / "data", root=ROOT))
+    lock = (hospital_home / "isocenter-tests.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # there is one hospital a machine
     it.call("start")
     receiver = bench / "hospital/hl7/recv_hl7apy.py"
     python = hospital_home / "venv/bin/python"
@@ -123,6 +124,7 @@ def hospital(tmp_path_factory, bench, hospital_home, triton_environment):
         peer.terminate()
         peer.wait(10)
         it.call("stop", check=False)
+        lock.close()
 
 
 def wait_for(hospital, port):
