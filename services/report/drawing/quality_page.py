@@ -39,6 +39,25 @@ def images(finding: QualityScore) -> list[SourceImage]:
     return [finding.instances[index].image for _, index in shown(finding)]
 
 
+def image_names(facts: RunFacts, finding: QualityScore) -> list[str]:
+    """What a viewer calls each image: `7`, the Instance Number; of frames `f12`, or `7 f12` where several have frames.
+
+    Where an instance says no number, the image's place in the order of the slices stands in for all.
+    """
+    numbers = {str(ds.SOPInstanceUID): ds.get("InstanceNumber") for ds in facts.sources}
+    images = [scored.image for scored in finding.instances]
+    if any(numbers.get(image.sop_instance_uid) is None for image in images):
+        return [str(place) for place in range(1, len(images) + 1)]
+    alone = len({image.sop_instance_uid for image in images}) == 1
+    return [_name(numbers[image.sop_instance_uid], image.frame, alone) for image in images]
+
+
+def _name(number: int, frame: int | None, alone: bool) -> str:
+    if not frame:
+        return str(number)
+    return f"f{frame}" if alone else f"{number} f{frame}"
+
+
 def draw_page(facts: RunFacts, finding: QualityScore) -> Image.Image:
     """The page, 1600 by 1200."""
     canvas = Canvas(WIDTH, HEIGHT)
@@ -50,7 +69,8 @@ def draw_page(facts: RunFacts, finding: QualityScore) -> Image.Image:
         _draw_slice(canvas, facts, finding, word, index, _slot(position, low))
     _draw_reason(canvas, facts, finding, low)
     if count:
-        draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, order(finding)[0])
+        names = image_names(facts, finding)
+        draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, order(finding)[0], names)
     gates = facts.gates_of(finding.series_instance_uid)
     footing(canvas, gates, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
     return canvas.image
@@ -80,9 +100,12 @@ def _draw_slice(
     y = bottom - _CAPTION / 2
     canvas.verdict_mark((left + 32, y), 13, verdict, VERDICTS[verdict])
     canvas.text((right - 18, y), f"{scored.score:.3f}", 32, INK, anchor="rm", bold=True)
-    room = right - left - 64 - 130
-    said = f"{word}: image {index + 1}" if right - left > 500 else f"{word}: {index + 1}"
-    canvas.text((left + 58, y), said, 32, INK, anchor="lm", room=room)
+    room = right - left - 64 - 118
+    name = image_names(facts, finding)[index]
+    wide = (
+        f"{word}: {'frame' if name[0] == 'f' else 'image'} {name.lstrip('f')} ({index + 1} of {len(finding.instances)})"
+    )
+    canvas.text((left + 58, y), wide if right - left > 500 else f"{word}: {name}", 32, INK, anchor="lm", room=room)
 
 
 def _draw_reason(canvas: Canvas, facts: RunFacts, finding: QualityScore, low: float) -> None:

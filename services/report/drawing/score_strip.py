@@ -1,6 +1,7 @@
 """The strip: one column for each slice, as high as its score and coloured by the gate's thresholds."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.report.drawing.canvas import Box, Canvas
@@ -31,8 +32,8 @@ def verdict_of(finding: QualityScore, score: float) -> str:
     return "warn" if finding.warn_below is not None and score < finding.warn_below else "pass"
 
 
-def draw_strip(canvas: Canvas, box: Box, finding: QualityScore, marked: int) -> None:
-    """Draws the strip in `box`; the slice at index `marked` gets a pointer with its number."""
+def draw_strip(canvas: Canvas, box: Box, finding: QualityScore, marked: int, names: Sequence[str]) -> None:
+    """Draws the strip in `box`; the slice at index `marked` gets a pointer with its name."""
     canvas.panel(box, PANEL)
     left, right = box[0] + _GUTTER_LEFT, box[2] - _GUTTER_RIGHT
     scores = [scored.score for scored in finding.instances]
@@ -47,7 +48,7 @@ def draw_strip(canvas: Canvas, box: Box, finding: QualityScore, marked: int) -> 
         canvas.draw.rectangle((x, y, end, scale.bottom), fill=mixed(colour, PANEL, 0.38))
         canvas.draw.rectangle((x, y, end, min(y + 7, scale.bottom)), fill=colour)
     _draw_thresholds(canvas, scale, finding, left, right)
-    _draw_numbers(canvas, box, left, step, len(scores), marked)
+    _draw_numbers(canvas, box, left, step, names, marked)
     _draw_pointer(canvas, left + (marked + 0.5) * step, scale.y(scores[marked]))
 
 
@@ -83,14 +84,14 @@ def _draw_thresholds(canvas: Canvas, scale: _Scale, finding: QualityScore, left:
         canvas.text((right + 12, spot), label, 28, colour, anchor="lm")
 
 
-def _draw_numbers(canvas: Canvas, box: Box, left: float, step: float, count: int, marked: int) -> None:
+def _draw_numbers(canvas: Canvas, box: Box, left: float, step: float, names: Sequence[str], marked: int) -> None:
     y = box[3] - _BELOW / 2
     at = left + (marked + 0.5) * step
-    for number in dict.fromkeys((1, count)):
-        x = left + (number - 0.5) * step
+    for index in dict.fromkeys((0, len(names) - 1)):
+        x = left + (index + 0.5) * step
         if abs(x - at) > 70:
-            canvas.text((x, y), str(number), 28, MUTED, anchor="mm")
-    canvas.text((at, y), str(marked + 1), 30, INK, anchor="mm", bold=True)
+            canvas.text((x, y), names[index], 28, MUTED, anchor="mm")
+    canvas.text((at, y), names[marked], 30, INK, anchor="mm", bold=True)
 
 
 def _draw_pointer(canvas: Canvas, x: float, y: float) -> None:

@@ -29,7 +29,7 @@ def test_a_slice_is_judged_by_the_thresholds(score: float, verdict: str) -> None
 
 def test_each_verdict_shows_its_colour() -> None:
     canvas = Canvas(1600, 300)
-    draw_strip(canvas, (0, 0, 1600, 300), finding([0.95, 0.85, 0.75]), 2)
+    draw_strip(canvas, (0, 0, 1600, 300), finding([0.95, 0.85, 0.75]), 2, "123")
     colours = {tuple(c) for c in np.asarray(canvas.image).reshape(-1, 3)}
     assert {VERDICTS["pass"], VERDICTS["warn"], VERDICTS["hold"]} <= colours
 
@@ -38,7 +38,7 @@ def test_each_verdict_shows_its_colour() -> None:
 @pytest.mark.parametrize("changes", [{}, {"range": None}, {"warn_below": None, "hold_below": None, "range": None}])
 def test_odd_scores_are_drawn_within_the_box(scores: list[float], changes: dict[str, object]) -> None:
     canvas = Canvas(1600, 400)
-    draw_strip(canvas, (50, 50, 1550, 350), finding(scores, **changes), 0)
+    draw_strip(canvas, (50, 50, 1550, 350), finding(scores, **changes), 0, [str(n) for n in range(len(scores))])
     page = np.asarray(canvas.image).copy()
     ground = page[0, 0].copy()
     page[48:352, 48:1552] = ground
