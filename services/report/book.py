@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -25,6 +26,7 @@ class Rows:
     run: Run
     study: Study
     order: Order | None
+    first_at: datetime  # when the run was first read, or held
     instances: list[Instance]  # of the run's series
     gate_results: list[GateResult]  # of the study and of the run's series
     first_series_number: int
@@ -50,6 +52,7 @@ def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
     instances = session.exec(of_study.order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))).all()
     return Rows(
         run=run, study=study, order=session.get(Order, study.order_id) if study.order_id else None,
+        first_at=_first_at(session, run),
         instances=[i for i in instances if i.series_instance_uid in run.series],
         gate_results=_gate_results(session, run),
         first_series_number=_first_series_number(session, run, instances, series_number),
@@ -65,6 +68,18 @@ def _reason(session: Session, run: Run) -> str:
     )
     line = session.exec(query.order_by(col(Journal.id).desc()).limit(1)).first()
     return line.reason if line else run.reason
+
+
+def _first_at(session: Session, run: Run) -> datetime:
+    """When the run first came to its state; `read_at` is the last time, and a replay of the same UIDs would move it.
+
+    Runs of a package on other images of the study have the same subject, so only what came after its own start counts.
+    """
+    query = select(Journal.at).where(
+        Journal.study_instance_uid == run.study_instance_uid, Journal.subject == subject_of(run),
+        Journal.state == run.state, Journal.at >= run.created_at,
+    )  # fmt: skip
+    return session.exec(query.order_by(col(Journal.at)).limit(1)).first() or run.created_at
 
 
 def _gate_results(session: Session, run: Run) -> list[GateResult]:

@@ -44,7 +44,7 @@ class RunFacts:
     study: Study
     run: Run
     outcome: Literal["read", "held"]
-    at: datetime  # when the findings were made; written into every object, so that a replay gives the same bytes
+    at: datetime  # when it was first read, or held; written into every object, so that a replay gives the same bytes
     findings: list[Finding]
     title: str  # the package's, in words
     order: Order | None = None

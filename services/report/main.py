@@ -60,7 +60,7 @@ class Reporter:
         manifest = self._manifest(rows.run.package)
         facts = RunFacts(
             study=rows.study, run=rows.run, outcome="held" if held else "read",
-            at=rows.run.read_at or rows.run.created_at, findings=findings,
+            at=rows.first_at, findings=findings,
             title=manifest.package.title if manifest else rows.run.package, order=rows.order,
             gate_results=rows.gate_results, sources=read_sources(list(paths.values())[: 1 if held else None]),
             pictures=pictures,

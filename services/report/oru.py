@@ -143,7 +143,7 @@ def _observations(
 ) -> list[_Observation]:  # fmt: skip
     every = {
         11: _OBX_STATUS[outcome],
-        14: _time(run.read_at or created_at),
+        14: _time(created_at),
         18: f"{escape(run.package)}^{escape(run.version)}",
     }
     facts = {**every, 11: "C" if outcome == "corrected" else "F"}  # what is known also of a run that was held
