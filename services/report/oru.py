@@ -27,6 +27,7 @@ _SCHEME = "99ISO"
 _OBR_STATUS = {"final": "F", "corrected": "C", "held": "I"}  # table 0123; X there would cancel the order
 _OBX_STATUS = {"final": "F", "corrected": "C", "held": "X"}  # table 0085; X: results cannot be obtained
 _VERDICT_FLAGS = {"pass": "N", "warn": "L", "hold": "LL"}  # table 0078
+_HELD = "Reading held by a quality gate"
 _USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 
 
@@ -149,7 +150,9 @@ def _observations(
     facts = {**every, 11: "C" if outcome == "corrected" else "F"}  # what is known also of a run that was held
     rows = [_Observation(facts | {2: "ST", 3: "113014^DICOM Study^DCM", 5: study.study_instance_uid})]
     if outcome == "held":
-        rows.append(_Observation(every | _own("held", "Reading held by a quality gate", _reason(run, gate_results))))
+        # only a gate that could not judge has nothing to report but its reason, even where it merely warns
+        said = ("gate-failed", "Quality gate could not judge") if run.kind == "gate" else ("held", _HELD)
+        rows.append(_Observation(every | _own(*said, _reason(run, gate_results))))
     codes = Counter(finding.code for finding in findings)
     for number, finding in enumerate(findings, start=1):
         where = _places(finding) if codes[finding.code] > 1 else []

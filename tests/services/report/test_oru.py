@@ -203,6 +203,18 @@ def test_a_held_run_says_why_and_gives_no_result() -> None:
     assert "completeness: slice 7 is missing" in reason.decode()
 
 
+def test_a_gate_that_could_not_judge_says_so_and_claims_no_hold() -> None:
+    run = Run(
+        id="r", study_instance_uid="1.2.3", revision=1, package="motion_ssim", version="1.0.0", kind="gate",
+        reason="the gate could not judge: there is no picture in any slice", verdict="warn",
+    )  # fmt: skip
+    content = _message([], outcome="held", run=run, gate_results=[_gate("motion_ssim", "warn", reason=run.reason)])
+    rows = _observations(content)
+    assert rows["Quality gate could not judge"][5] == run.reason
+    assert rows["Gate motion_ssim"][5] == "warn"
+    assert "held" not in content.decode()
+
+
 def test_a_corrected_result_is_marked() -> None:
     content = _message(outcome="corrected")
     assert {row[11] for row in _observations(content).values()} == {"C"}
