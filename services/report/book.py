@@ -12,8 +12,9 @@ from services.report.identity import control_id, series_uid_of
 from shared.own_results import is_own_result
 from shared.stage import GiveUp
 from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
+from shared.store.actions import RELEASED
 from shared.store.moves import enter, move, state_of, subject_of
-from shared.study import DeliveryEvent, DeliveryState
+from shared.study import DeliveryEvent, DeliveryState, RunEvent
 from shared.uids import derived_uuid
 
 SERIES_PER_RUN = 10
@@ -32,6 +33,7 @@ class Rows:
     first_series_number: int
     predecessors: list[Predecessor]
     corrects: frozenset[str]
+    released: str
 
 
 def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
@@ -58,6 +60,7 @@ def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
         first_series_number=_first_series_number(session, run, instances, series_number),
         predecessors=_predecessors(session, run),
         corrects=_corrects(session, run),
+        released=_released(session, run),
     )  # fmt: skip
 
 
@@ -128,6 +131,17 @@ def _corrects(session: Session, run: Run) -> frozenset[str]:
                 corrected.add(delivery.destination)
         earlier = session.get(Run, earlier.supersedes)
     return frozenset(corrected)
+
+
+def _released(session: Session, run: Run) -> str:
+    """Who let the run through against its gates, and why; the run's own reason is another once it was replayed."""
+    if run.verdict != RELEASED:
+        return ""
+    query = select(Journal.reason).where(
+        Journal.study_instance_uid == run.study_instance_uid, Journal.subject == subject_of(run),
+        Journal.event == RunEvent.RELEASED, Journal.at >= run.created_at,
+    )  # fmt: skip
+    return session.exec(query.order_by(col(Journal.at).desc()).limit(1)).first() or ""
 
 
 def enter_deliveries(session: Session, run: Run, folder: Path, objects: Sequence[ResultObject]) -> None:

@@ -85,7 +85,7 @@ def _with(source: Dataset, shell: Dataset) -> Dataset:
 
 def _content(facts: RunFacts) -> MeasurementReport:
     groups = Groups(facts)
-    stated: list[AnyGroup] = [group for finding in facts.findings for group in groups.of_finding(finding)]
+    stated: list[AnyGroup] = [group for finding in facts.findings for group in groups.of(finding)]
     stated += [groups.of_gate(result) for result in facts.gates_beside]
     placed = [group for group in stated if isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
     others = [group for group in stated if not isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]

@@ -55,6 +55,7 @@ class RunFacts:
     institution_name: str = ""
     predecessors: list[Predecessor] = field(default_factory=list)
     corrects: frozenset[str] = frozenset()  # destinations that have a final message of a run that this one supersedes
+    released: str = ""  # who let the run through against its gates, and why
     kinds: frozenset[str] = frozenset({"SR", "SC", "ORU"})  # what the package lets out
 
     def reason_of(self, finding: QualityScore) -> str:

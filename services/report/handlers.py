@@ -71,7 +71,7 @@ def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:
         study=facts.study, order=facts.order, header=header, run=facts.run, findings=facts.findings,
         gate_results=facts.gates_beside, control_id=identifier, sending_facility=facts.institution_name,
         receiving_application=destination.receiving_application, receiving_facility=destination.receiving_facility,
-        created_at=facts.at, outcome="held" if facts.outcome == "held" else read,
+        created_at=facts.at, outcome="held" if facts.outcome == "held" else read, released=facts.released,
     )  # fmt: skip
     return [
         ResultObject("ORU", identifier, f"ORU_{facts.outcome}_{destination.name}.hl7", content, (destination.name,))

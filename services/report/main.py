@@ -66,7 +66,7 @@ class Reporter:
             pictures=pictures,
             series_number=rows.first_series_number, institution_name=self.core.institution_name,
             predecessors=rows.predecessors,
-            corrects=rows.corrects,
+            corrects=rows.corrects, released=rows.released,
             kinds=_kinds(manifest),
         )  # fmt: skip
         return facts, undrawn

@@ -40,12 +40,17 @@ class Groups:
         self._run, self._facts = facts.run, facts
         self._headers = {str(ds.SOPInstanceUID): ds for ds in facts.sources}
 
+    def of(self, finding: Finding) -> list[AnyGroup]:
+        """The groups that say `finding`; the first tells who released the run against its gates."""
+        groups = self._of_finding(finding)
+        _comment(groups[0], self._facts.released and f"Held by a quality gate, {self._facts.released}")
+        return groups
+
     @singledispatchmethod
-    def of_finding(self, finding: Finding) -> list[AnyGroup]:
-        """The groups that say `finding`."""
+    def _of_finding(self, finding: Finding) -> list[AnyGroup]:
         raise TypeError(f"no groups are known for a {type(finding).__name__}")
 
-    @of_finding.register
+    @_of_finding.register
     def _quality(self, finding: QualityScore) -> list[AnyGroup]:
         name, unit = codes.concept(finding.code), codes.unit(finding.unit)
         numbers = [Number(name, finding.value, unit, algorithm_id=_algorithm(finding))]
@@ -73,7 +78,7 @@ class Groups:
         key = (finding.name, finding.series_instance_uid, "slices")
         return [self._group(f"{finding.name} of each image", key, numbers, _mark(finding), finding, [])]
 
-    @of_finding.register
+    @_of_finding.register
     def _classification(self, finding: Classification) -> list[AnyGroup]:
         name = codes.concept(finding.code)
         value = codes.PRESENT if finding.present else codes.ABSENT
@@ -89,7 +94,7 @@ class Groups:
         fallback = Number(codes.PROBABILITY, finding.probability, codes.unit("1"))
         return [whole, *(self._region(finding, r, n, [], fallback) for n, r in enumerate(finding.regions, start=1))]
 
-    @of_finding.register
+    @_of_finding.register
     def _measurement(self, finding: Measurement) -> list[AnyGroup]:
         number = Number(
             codes.concept(finding.code), finding.value, codes.unit(finding.unit), algorithm_id=_algorithm(finding)
@@ -187,7 +192,7 @@ def _mark(finding: QualityScore | Classification | Measurement) -> list[Qualitat
     ]
 
 
-def _comment(group: Group, text: str) -> None:
+def _comment(group: AnyGroup, text: str) -> None:
     if text:
         group[0].ContentSequence.append(
             TextContentItem(name=codes.COMMENT, value=text, relationship_type=RelationshipTypeValues.CONTAINS)

@@ -43,9 +43,11 @@ def oru_message(
     *, study: Study, order: Order | None, header: Dataset, run: Run, findings: list[Finding],
     gate_results: list[GateResult], control_id: str, sending_facility: str, receiving_application: str,
     receiving_facility: str, created_at: datetime, outcome: Outcome,
+    released: str = "",
 ) -> bytes:  # fmt: skip
     """The message that tells the RIS what a run found, or why it was held: one OBX a finding, in UTF-8.
 
+    `released` says who let the run through against its gates; it stands beside every finding.
     Patient and visit come from the order, as received, else from `header`, a source instance of the study.
 
     Raises:
@@ -54,7 +56,7 @@ def oru_message(
     """
     if not 0 < len(control_id) <= 20:
         raise ValueError(f"a control ID has 1 to 20 characters, not {len(control_id)}")
-    observations = _observations(study, run, findings, gate_results, created_at, outcome)
+    observations = _observations(study, run, findings, gate_results, created_at, outcome, released)
     addresses = {
         3: "ISOCENTER", 4: escape(sending_facility), 5: escape(receiving_application), 6: escape(receiving_facility),
         7: _time(created_at), 9: "ORU^R01^ORU_R01", 10: escape(control_id), 11: "P", 12: _VERSION,
@@ -140,7 +142,7 @@ def _order_numbers(order: Order | None) -> tuple[str, str, str]:
 
 def _observations(
     study: Study, run: Run, findings: Sequence[Finding], gate_results: Sequence[GateResult], created_at: datetime,
-    outcome: Outcome,
+    outcome: Outcome, released: str,
 ) -> list[_Observation]:  # fmt: skip
     every = {
         11: _OBX_STATUS[outcome],
@@ -155,8 +157,9 @@ def _observations(
         rows.append(_Observation(every | _own(*said, _reason(run, gate_results))))
     codes = Counter(finding.code for finding in findings)
     for number, finding in enumerate(findings, start=1):
-        where = _places(finding) if codes[finding.code] > 1 else []
-        rows.append(_finding(every | {4: str(number)}, finding, where))
+        remarks = _places(finding) if codes[finding.code] > 1 else []
+        remarks += [f"Held by a quality gate, {released}"] if released else []
+        rows.append(_finding(every | {4: str(number)}, finding, remarks))
     rows += [_gate(facts, result) for result in gate_results]
     rows.append(_Observation(facts | _own("package", "Package", f"{run.package} {run.version}")))
     for mark in dict.fromkeys([f.use_mark for f in findings if f.use_mark] or ["not-for-clinical-use"]):
@@ -174,7 +177,7 @@ def _places(finding: Finding) -> list[str]:
     return [*images, *dict.fromkeys(f"Series {i.series_instance_uid}" for i in finding.sources)]
 
 
-def _finding(every: dict[int, str], finding: Finding, where: Sequence[str]) -> _Observation:
+def _finding(every: dict[int, str], finding: Finding, more: Sequence[str]) -> _Observation:
     """The finding's OBX: a number with its unit and limits, or present and absent."""
     code = "^".join(_words(part) for part in (finding.code.value, finding.code.meaning, finding.code.scheme))
     fields, remarks = every | {3: code}, list[str]()
@@ -196,7 +199,7 @@ def _finding(every: dict[int, str], finding: Finding, where: Sequence[str]) -> _
         said = [f"{words} {limit:g}" for limit, words in limits if limit is not None]
         remarks.append(", ".join([f"Verdict: {finding.verdict}", *said]))
         remarks.append(f"Series {finding.series_instance_uid}")
-    return _Observation(fields, [*remarks, *where])
+    return _Observation(fields, [*remarks, *more])
 
 
 def _gate(every: dict[int, str], result: GateResult) -> _Observation:

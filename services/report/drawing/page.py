@@ -23,8 +23,8 @@ def heading(canvas: Canvas, title: str, subtitle: str, number: str, word: str, v
     canvas.text((EDGE, 112), subtitle, 32, MUTED, anchor="lm", room=room)
 
 
-def footing(canvas: Canvas, gates: Sequence[GateResult], use_mark: str, made_by: str) -> None:
-    """The gates' verdicts, then who made this and what it may not be used for."""
+def footing(canvas: Canvas, gates: Sequence[GateResult], use_mark: str, made_by: str, released: str = "") -> None:
+    """The gates' verdicts, then what this may not be used for, who `released` it against them, and who made it."""
     canvas.draw.line((EDGE, BOTTOM + 10, WIDTH - EDGE, BOTTOM + 10), LINE, 2)
     _gates(canvas, gates)
     top = BOTTOM + 70
@@ -34,7 +34,10 @@ def footing(canvas: Canvas, gates: Sequence[GateResult], use_mark: str, made_by:
         width = font(34).getlength(printable(mark)) + 56
         canvas.panel((EDGE, top, EDGE + width, top + 52), YELLOW, radius=8)
         canvas.text((EDGE + width / 2, top + 26), mark, 34, BACKGROUND, anchor="mm", bold=True)
-    canvas.text((WIDTH - EDGE, top + 26), made_by, 30, MUTED, anchor="rm", room=WIDTH - 2 * EDGE - width - 40)
+    room = WIDTH - 2 * EDGE - width - 40
+    room -= canvas.text((WIDTH - EDGE, top + 26), made_by, 30, MUTED, anchor="rm", room=room) + 40
+    if released:
+        canvas.paragraph((EDGE + width + 40, top - 8), released[0].upper() + released[1:], 26, room, 2, INK)
 
 
 def _gates(canvas: Canvas, gates: Sequence[GateResult]) -> None:

@@ -72,7 +72,8 @@ def draw_page(facts: RunFacts, finding: QualityScore) -> Image.Image:
         names = image_names(facts, finding)
         draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, order(finding)[0], names)
     gates = facts.gates_of(finding.series_instance_uid)
-    footing(canvas, gates, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
+    made_by = f"Isocenter · {finding.package} {finding.version}"
+    footing(canvas, gates, use_mark(facts), made_by, facts.released)
     return canvas.image
 
 

@@ -43,7 +43,8 @@ def draw_page(facts: RunFacts, finding: Classification | Measurement) -> Image.I
     _draw_pair(canvas, facts.pictures[image], finding, regions, boxes)
     _draw_below(canvas, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
     gates = facts.gates_of(image.series_instance_uid)
-    footing(canvas, gates, use_mark(facts), f"Isocenter · {finding.package} {finding.version}")
+    made_by = f"Isocenter · {finding.package} {finding.version}"
+    footing(canvas, gates, use_mark(facts), made_by, facts.released)
     return canvas.image
 
 

@@ -154,6 +154,18 @@ def test_a_series_that_the_gate_could_not_judge_is_told_beside_those_it_could(mr
     assert named(read(facts), "gate motion_ssim")["Comment"].TextValue == "the gate could not judge: no picture"
 
 
+def test_who_released_it_stands_with_each_finding(dx_facts: RunFacts) -> None:
+    found = dx_facts.findings[0]
+    width = Measurement(
+        name="width", code={"value": "wide", "scheme": "99ISO", "meaning": "Width"}, value=12.5, unit="mm",
+        **found.model_dump(include={"package", "version", "sources", "regions"}),
+    )  # fmt: skip
+    report = read(replace(dx_facts, findings=[found, width], released="released by Dr. Who: seen at the scanner"))
+    for identifier in ("opacity", "width 1"):
+        said = named(report, identifier)["Comment"].TextValue
+        assert said == "Held by a quality gate, released by Dr. Who: seen at the scanner"
+
+
 def test_a_frame_is_named(mr_facts: RunFacts) -> None:
     finding = mr_facts.findings[0]
     image = finding.instances[0].image.model_copy(update={"frame": 7})

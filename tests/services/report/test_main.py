@@ -17,7 +17,8 @@ from shared.findings import dump_findings
 from shared.settings import Core, Destination
 from shared.stage import Stage, run_next
 from shared.store import Book, Delivery, GateResult, Instance, Journal, Outbox, Run, Study
-from shared.store.moves import enter, move
+from shared.store.actions import release
+from shared.store.moves import enter, move, settle
 from shared.study import DeliveryEvent, DeliveryState, RunEvent, RunState, StudyState
 
 DESTINATIONS = [
@@ -216,6 +217,33 @@ def test_only_a_result_that_arrived_is_corrected(
     (message,) = home.results_dir.rglob("run-1/*.hl7")
     rows = [line.split("|") for line in message.read_bytes().decode().split("\r") if line.startswith("OBX")]
     assert {row[11] for row in rows} == {status}
+
+
+def test_who_released_a_held_study_stands_in_its_results(
+    book: Book, stage: Stage, home: Core, enter_run: Callable[..., str]
+) -> None:
+    uid = enter_run(RunEvent.HELD)
+    run_next(book, stage)
+    with book.write() as session:
+        move(session, session.exec(select(Delivery)).one(), DeliveryEvent.ACCEPTED)
+        run = session.exec(select(Run)).one()
+        run.verdict = "hold"
+        settle(session, uid)
+        release(session, uid, "Dr. Who", "seen at the scanner")
+        session.add(run)
+        move(session, run, RunEvent.READ, run.reason)
+    run_next(book, stage)
+    first = {path: path.read_bytes() for path in home.results_dir.rglob("*_*.*")}
+    released = "released by Dr. Who: seen at the scanner"
+    told = {path.name for path, content in first.items() if released.encode() in content}
+    assert told == {"SR_1.dcm", "ORU_read_ris.hl7"}
+    with book.write() as session:
+        run = session.exec(select(Run)).one()
+        run.state = RunState.READY
+        session.add(run)
+        move(session, run, RunEvent.READ, "on the gates' earlier word")
+    run_next(book, stage)
+    assert {path: path.read_bytes() for path in home.results_dir.rglob("*_*.*")} == first
 
 
 def test_files_that_are_away_are_waited_for(

@@ -215,6 +215,13 @@ def test_a_gate_that_could_not_judge_says_so_and_claims_no_hold() -> None:
     assert "held" not in content.decode()
 
 
+def test_who_released_it_stands_beside_each_finding() -> None:
+    notes = _notes(_message([OPACITY, AREA], released="released by Dr. Who: seen at the scanner"))
+    assert [said[-1] for said in notes.values()] == [
+        "Held by a quality gate, released by Dr. Who: seen at the scanner"
+    ] * 2
+
+
 def test_a_corrected_result_is_marked() -> None:
     content = _message(outcome="corrected")
     assert {row[11] for row in _observations(content).values()} == {"C"}

@@ -122,6 +122,18 @@ def test_a_page_tells_of_its_own_series(mr_facts: RunFacts) -> None:
     assert (silent != page_alone).any()
 
 
+def test_who_released_it_stands_in_the_footer_alone(dx_facts: RunFacts, mr_facts: RunFacts) -> None:
+    for facts in (dx_facts, mr_facts):
+        plain = np.asarray(secondary_capture.draw_page(facts, facts.findings[0]))
+        released = replace(facts, released="released by Dr. Who: " + "seen at the scanner, " * 9)
+        differs = (np.asarray(secondary_capture.draw_page(released, facts.findings[0])) != plain).any(axis=2)
+        rows, columns = np.nonzero(differs)
+        assert rows.min() > page.BOTTOM + 58, "below the gates"
+        assert rows.max() < page.HEIGHT - 4
+        made_by = 600 + np.nonzero((plain[page.BOTTOM + 70 :, 600:] != plain[-1, -1]).any(axis=(0, 2)))[0].min()
+        assert columns.max() < made_by - 20, "left of who made it"
+
+
 def test_without_pixels_it_says_why_not(mr_facts: RunFacts) -> None:
     with pytest.raises(CannotBuild, match="can be drawn"):
         secondary_capture.build(replace(mr_facts, pictures={}))
