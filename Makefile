@@ -39,13 +39,15 @@ test: setup ## all tests that this machine can run; those that it can't say why;
 ifdef ARGS
 	@$(BIN)/python -m pytest -n 4 --dist loadfile -rs $(ARGS)
 else
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -rs -m 'not system and not hospital'
-	@echo "and now the whole system, a few processes at a time"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -rs -m 'system or hospital'
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -rs -m 'not system and not viewer'
+	@echo "and now the whole system"
+	@$(BIN)/python -m pytest -n 2 --dist load -rs -m system
+	@echo "and in a real hospital, looked at through a real viewer: nothing beside it"
+	@$(BIN)/python -m pytest -rs -m viewer
 endif
 
 system: setup ## only the tests that start the whole system
-	@$(BIN)/python -m pytest -rs -m 'system or hospital' $(ARGS)
+	@$(BIN)/python -m pytest -rs -m 'system or viewer' $(ARGS)
 
 train: setup ## train a package again: make train PACKAGE=chest_opacity [DATA=dir]
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.hospital, pytest.mark.triton, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.hospital, pytest.mark.viewer, pytest.mark.triton, pytest.mark.timeout(900)]
 ISOCENTER = Path(sys.executable).with_name("isocenter")
 ROOT = Path(__file__).parents[2]
 
