@@ -41,7 +41,7 @@ ifdef ARGS
 else
 	@$(BIN)/python -m pytest -n 4 --dist worksteal -rs -m 'not system and not viewer'
 	@echo "and now the whole system"
-	@$(BIN)/python -m pytest -n 2 --dist load -rs -m system
+	@$(BIN)/python -m pytest -rs -m system
 	@echo "and in a real hospital, looked at through a real viewer: nothing beside it"
 	@$(BIN)/python -m pytest -rs -m viewer
 endif
