@@ -51,6 +51,11 @@ _IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.{last}" for last in (
     "1", "1.1", "1.1.1", "1.2", "1.2.1", "2", "2.1", "4", "4.1", "4.3", "128", "130",
 ))  # fmt: skip
 _INFLATED_MOST = 1 << 30
+# What the instance itself says and no functional group may say otherwise.
+_ROOT_ONLY = frozenset({
+    "sop_class_uid", "sop_instance_uid", "series_instance_uid", "modality", "rows", "columns", "number_of_frames",
+    "samples_per_pixel", "bits_allocated", "photometric_interpretation", "instance_number",
+})  # fmt: skip
 _PLACE = ("image_position_patient", "image_orientation_patient")
 
 
@@ -135,7 +140,8 @@ def _frame_headers(ds: Dataset, root: dict[str, Any], count: int) -> list[dict[s
         root = {key: value for key, value in root.items() if key not in _PLACE}  # it can't be every frame's place
     per_frame = [_flat_group(item) for item in groups[:count]]
     per_frame += [{} for _ in range(count - len(per_frame))]
-    return [{**root, **shared, **own} for own in per_frame]
+    own_root = {key: value for key, value in root.items() if key in _ROOT_ONLY}
+    return [{**root, **shared, **own, **own_root} for own in per_frame]
 
 
 def _group(sequence: Any) -> dict[str, Any]:
@@ -143,10 +149,13 @@ def _group(sequence: Any) -> dict[str, Any]:
 
 
 def _flat_group(item: Dataset) -> dict[str, Any]:
-    """The known attributes of all macros of a functional group, and of what is nested in these."""
+    """The known attributes of all macros of a functional group, and of what is nested in these.
+
+    Not of private sequences: Philips keeps a whole other data set there, with the UIDs of the classic image.
+    """
     found: dict[str, Any] = {}
     for element in item:
-        if element.VR == "SQ" and element.value:
+        if element.VR == "SQ" and element.value and not element.tag.is_private:
             inner = element.value[0]
             found.update(_flat(inner))
             found.update(_flat_group(inner))

@@ -167,5 +167,9 @@ def test_the_enhanced_and_the_classic_form_of_one_acquisition_agree(bench: Path)
     enhanced = load_frames(sorted((home / "401_T1W_FFE_Sno_CS2").iterdir()))
     classic = load_frames(sorted((home / "501_T1W_FFE_Sno_CS4").iterdir()))
     assert len(enhanced) == len(classic) == 24
+    assert {f.source.sop_class_uid for f in enhanced} == {"1.2.840.10008.5.1.4.1.1.4.1"}
+    assert {f.source.sop_instance_uid for f in enhanced} == {
+        str(pydicom.dcmread(f.path, stop_before_pixels=True).SOPInstanceUID) for f in enhanced
+    }, "the instance's own, not the classic image's that Philips keeps in a private sequence"
     assert [f.position[2] for f in enhanced] == pytest.approx([f.position[2] for f in classic])
     assert enhanced[0].orientation == classic[0].orientation
