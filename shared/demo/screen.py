@@ -76,7 +76,8 @@ class Screen:
             self.summary(views, in_pacs, in_ris, None)
             self.console.print(f"page: {self.progress.page} (Ctrl-C stops)")
         else:
-            self.progress.phase = "all settled; the page is open until Ctrl-C"
+            came = f"{in_pacs} objects in the PACS, {in_ris} messages in the RIS"
+            self.progress.phase = f"all settled: {came}; Ctrl-C stops"
 
     def summary(self, views: list[StudyView], in_pacs: int, in_ris: int, out: Path | None) -> None:
         """What came out, at the end."""
