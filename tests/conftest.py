@@ -3,7 +3,7 @@
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from shared.store import Book, open_book
 from tests.servers import RABBITMQ, delete_queues, listens, new_database
 
 ROOT = Path(__file__).parents[1]
+# Looked up once: a listener under test moves the folder for temporary files.
+HOSPITAL_HOME = Path(os.environ.get("HOSPITAL_HOME", Path(tempfile.gettempdir()) / "hospital"))
 BENCH = Path(os.environ.get("ISOCENTER_BENCH", ROOT.parent / "shared"))
 
 
@@ -27,10 +29,9 @@ def bench() -> Path:
 @pytest.fixture(scope="session")
 def hospital_home() -> Path:
     """What the bench's hospital has installed: a real PACS, a real viewer, validators, HL7 peers."""
-    home = Path(os.environ.get("HOSPITAL_HOME", Path(tempfile.gettempdir()) / "hospital"))
-    if not (home / "venv").is_dir():
+    if not (HOSPITAL_HOME / "venv").is_dir():
         pytest.skip("the hospital is not set up: the bench's `hospital setup` does it")
-    return home
+    return HOSPITAL_HOME
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +82,11 @@ def core(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> I
     delete_queues(prefix)
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI beside a bench, a skip is a failure: there everything can run."""
+    report = yield
     if report.skipped and os.environ.get("ISOCENTER_REQUIRE_HOSPITAL") and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.longrepr = f"skipped where nothing may be skipped: {reason}"
+        report.outcome, report.longrepr = "failed", f"skipped where nothing may be skipped: {reason}"
+    return report
