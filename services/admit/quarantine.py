@@ -1,12 +1,12 @@
 """Keeps what the RIS sent and we could not use: the bytes once, and a line that says why."""
 
 import hashlib
-import os
 from pathlib import Path
 
 from sqlmodel import select
 
 from shared import metrics
+from shared.durable import write_durably
 from shared.hl7.text import Hl7Error
 from shared.store import Book, Quarantine
 
@@ -21,8 +21,8 @@ class Hl7Quarantine:
         """Writes the bytes and the reason. A peer that repeats the same message adds nothing: many repeat forever."""
         metrics.QUARANTINED.labels("hl7", str(error.code)).inc()
         name = f"hl7/{hashlib.sha256(content).hexdigest()[:32]}.hl7"
-        if content:
-            _write(self._folder / name, content)
+        if content and not (self._folder / name).exists():
+            write_durably(self._folder / name, content)
         path = name if content else ""
         with self._book.write() as session:
             same = select(Quarantine).where(
@@ -31,12 +31,3 @@ class Hl7Quarantine:
             )  # fmt: skip
             if session.exec(same).first() is None:
                 session.add(Quarantine(source="hl7", peer=peer, reason=error.text, path=path, size=len(content)))
-
-
-def _write(path: Path, content: bytes) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -1,6 +1,5 @@
 """The store's folder: bytes go in once, whole, durable, and never over others."""
 
-import errno
 import hashlib
 import os
 import time
@@ -8,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from services.collect.handlers import place_beside
+from shared.durable import sync_file, sync_folder
 
 INCOMING = ".incoming"
 _CHUNK = 2**20
@@ -118,24 +118,3 @@ def _meta_end(start: bytes) -> int:
     if start[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
         return 0
     return 144 + int.from_bytes(start[140:144], "little")
-
-
-def sync_file(path: Path) -> None:
-    """Forces a file's bytes to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Forces a folder's entries to the disk; file systems that can't are let be."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

@@ -1,10 +1,10 @@
 """Writes result objects durably: `<results>/<study>/<run>/<file>`, and tells where each lies below the data folder."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from services.report.facts import ResultObject
+from shared.durable import sync_folder, write_durably
 
 
 def write_results(folder: Path, objects: Iterable[ResultObject]) -> None:
@@ -14,24 +14,6 @@ def write_results(folder: Path, objects: Iterable[ResultObject]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for result in objects:
-        _write(folder / result.file_name, result.content)
-    _sync_folder(folder)
-    _sync_folder(folder.parent)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        write_durably(folder / result.file_name, result.content)
+    for changed in (folder, folder.parent, folder.parent.parent):
+        sync_folder(changed)

@@ -21,7 +21,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("services.report.result_files.os.fsync", full)
+    monkeypatch.setattr("shared.durable.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_results(tmp_path, [ResultObject("SR", "1.2", "SR_1.dcm", b"new")])
     assert (tmp_path / "SR_1.dcm").read_bytes() == b"old"
