@@ -21,7 +21,6 @@ from shared.store import Book, Outbox
 
 log = logging.getLogger(__name__)
 
-EVENTS = Exchange("isocenter.events", type="topic", durable=True)
 STAGES = ("decide", "gate", "infer", "report", "send")
 _AWAY_SECONDS = 5.0  # after a failure the broker is left alone this long: a bell must never slow the work down
 

@@ -4,6 +4,7 @@ The folder is exactly what Triton reads (`config.pbtxt`, `<n>/model.onnx`), plus
 """
 
 import hashlib
+import logging
 import tomllib
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.findings import Code
 from shared.toml_lines import describe_errors
+
+log = logging.getLogger(__name__)
 
 NAME = r"^[a-z][a-z0-9_]{1,47}$"
 VERSION = r"^\d+\.\d+\.\d+$"
@@ -225,3 +228,11 @@ def load_packages(model_repository: Path) -> tuple[list[Package], list[str]]:
         except PackageError as error:
             errors.append(str(error))
     return packages, errors
+
+
+def usable_packages(model_repository: Path) -> list[Package]:
+    """The packages that can be used, for a service that starts; what is wrong with the others goes to the log."""
+    packages, errors = load_packages(model_repository)
+    for error in errors:
+        log.error("package left out: %s", error)
+    return packages

@@ -176,10 +176,6 @@ class System:
                 self._mending.join(5)
                 self._server.stop()
 
-    def pids(self) -> dict[str, int]:
-        """The processes' ids, by service."""
-        return {child.name: child.process.pid for child in self._children.values()}
-
 
 def _pause(deaths: int) -> float:
     """Seconds before another start: doubled each time, up to a bound."""

@@ -1,14 +1,13 @@
 """Wires decide: a complete study in, its runs out."""
 
 import logging
-from pathlib import Path
 
 from sqlmodel import Session
 
 from services.decide.handlers import choose
 from services.decide.plan import find_order, instances_of, save_decision, study_facts
 from services.decide.settings import Settings
-from shared.package import Package, load_packages
+from shared.package import Package, usable_packages
 from shared.service import start_service
 from shared.settings import Triton
 from shared.stage import Save, Stage
@@ -18,14 +17,6 @@ from shared.study import StudyState
 from shared.worker import run_worker
 
 log = logging.getLogger(__name__)
-
-
-def installed_packages(model_repository: Path) -> list[Package]:
-    """The packages that can be used; what is wrong with the others goes to the log."""
-    packages, errors = load_packages(model_repository)
-    for error in errors:
-        log.error("package left out: %s", error)
-    return packages
 
 
 def work(packages: list[Package], settings: Settings) -> Save:
@@ -48,7 +39,7 @@ def main() -> None:
     """Runs until told to stop."""
     service = start_service("decide")
     settings = service.config.section(Settings)
-    packages = installed_packages(service.config.section(Triton).model_repository)
+    packages = usable_packages(service.config.section(Triton).model_repository)
     log.info("packages %s", " ".join(f"{p.name}={p.version}" for p in packages) or "none")
 
     def decide(_study_instance_uid: str) -> Save:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from services.gate.settings import Settings
 from services.gate.work import Gates
-from shared.package import load_packages
+from shared.package import usable_packages
 from shared.service import start_service
 from shared.serving import open_models
 from shared.settings import Triton
@@ -21,9 +21,7 @@ def main() -> None:
     """Runs until told to stop."""
     service = start_service("gate")
     settings, triton = service.config.section(Settings), service.config.section(Triton)
-    packages, errors = load_packages(triton.model_repository)
-    for error in errors:
-        log.error("package left out: %s", error)
+    packages = usable_packages(triton.model_repository)
     models = open_models(triton.url, triton.model_repository, shared_memory=triton.shared_memory)
     log.info("models are served by: %s", models.description)
     gates = Gates(

@@ -36,10 +36,6 @@ class Header:
         return parts[component - 1].strip() if component <= len(parts) else ""
 
     @property
-    def sending_application(self) -> str:
-        return self.fields[3] if len(self.fields) > 3 else ""
-
-    @property
     def sending_facility(self) -> str:
         return self.fields[4] if len(self.fields) > 4 else ""
 
