@@ -5,8 +5,10 @@ import signal
 import sys
 import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +16,9 @@ from rich.markup import escape
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from shared.settings import CONFIG_VARIABLE, Config, Core, Triton, ValidationError, load_config
+
+if TYPE_CHECKING:
+    from shared.store import Book
 
 app = typer.Typer(
     name="isocenter",
@@ -148,7 +153,7 @@ def studies(
     if state and state not in list(StudyState):
         fail(f"there is no state {state!r}: it is one of {', '.join(StudyState)}")
     page, _ = open_config(config)
-    with _book(page) as book:
+    with _opened(page) as book:
         show_studies(book, as_json, state=state)
 
 
@@ -162,7 +167,7 @@ def study(
     from shared.cli.studies import show_study
 
     page, _ = open_config(config)
-    with _book(page) as book:
+    with _opened(page) as book:
         if not show_study(book, uid, as_json):
             fail(f"no study {uid}: `isocenter studies` lists those that are there", 1)
 
@@ -202,7 +207,7 @@ def release(
     why: Annotated[str, typer.Option(help="Why it may be read all the same.")],
     config: ConfigOption = None,
 ) -> None:
-    """Let a study through that a gate holds; who and why stand in its journal."""
+    """Let a study through that a gate holds; who and why stand in its journal and its results."""
     _press("release", uid, config, who=who, why=why)
 
 
@@ -210,31 +215,27 @@ def _press(button: str, uid: str, config: Path | None, who: str = "", why: str =
     from shared.cli.studies import press
 
     page, _ = open_config(config)
-    with _book(page) as book:
+    with _opened(page) as book:
         message = press(book, button, uid, f"cli:{os.environ.get('USER', 'unknown')}", who, why)
     if message:
         fail(message, 1)
     print(f"{button}: done; `isocenter study {uid}` follows it")
 
 
-class _book:  # noqa: N801  (reads as a verb where it is used)
+@contextmanager
+def _opened(config: Config) -> Iterator["Book"]:
     """The book, closed at the end; a database that is away or empty is told in a sentence."""
+    from shared.store import open_book
 
-    def __init__(self, config: Config) -> None:
-        from shared.store import open_book
-
-        self.core = config.section(Core)
-        self.book = open_book(self.core.database_url)
-
-    def __enter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
-        return self.book
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.book.close()
+    book = open_book(config.section(Core).database_url)
+    try:
+        yield book
+    except (OperationalError, ProgrammingError) as error:
         if isinstance(error, ProgrammingError) or "no such table" in str(error):
             fail("the database is empty: has the system run with this configuration? `isocenter up` starts it", 1)
-        if isinstance(error, OperationalError):
-            fail("the database does not answer: is it up, and is isocenter.database_url right?", 1)
+        fail("the database does not answer: is it up, and is isocenter.database_url right?", 1)
+    finally:
+        book.close()
 
 
 def main() -> None:
