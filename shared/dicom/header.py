@@ -4,10 +4,12 @@ Anything may be in the file: what can't be read is told by one exception, with a
 patient data.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
@@ -15,6 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from shared.dicom.deflated import Inflated, inflate
 from shared.dicom.problems import UnreadableInstance
+from shared.dicom.scan import Encoded, Odd, Scanned, Short, scan, scan_file_meta
 from shared.dicom.tail import check_tail
 
 TEXTS = {
@@ -31,6 +34,15 @@ NUMBERS = {
     "number_of_frames": "NumberOfFrames", "bits_stored": "BitsStored",
 }  # fmt: skip
 
+UIDS = {
+    "study_instance_uid": "StudyInstanceUID", "series_instance_uid": "SeriesInstanceUID",
+    "sop_instance_uid": "SOPInstanceUID", "sop_class_uid": "SOPClassUID",
+}  # fmt: skip
+
+_TAGS = {name: tag_for_keyword(keyword) or 0 for name, keyword in {**UIDS, **TEXTS, **NUMBERS}.items()}
+_WANTED = {tag: dictionary_VR(tag) for tag in _TAGS.values()}
+_STARTS = (2**14, 2**20)  # bytes to scan: most headers, and those with large private elements
+_STANDARD = "1.2.840.10008.1.2"
 _PREFIX = 132  # PS3.10 7.1: preamble and "DICM"
 _PIXEL_GROUP = 0x7FE0
 _IMPLICIT = {ImplicitVRLittleEndian, "1.2.840.113619.5.2", "1.2.840.10008.1.20"}  # GE's private one, Papyrus 3
@@ -64,12 +76,84 @@ def read_header(path: Path) -> Header:
         OSError: the file itself can't be read.
     """
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return _scan_file(file, size) or parse_header(file, size)
+
+
+def scan_header(start: Encoded, size: int, transfer_syntax_uid: str, data_set_offset: int) -> Header | None:
+    """The header of a data set of which only the beginning is at hand; what `read_header` says of the whole file.
+
+    Args:
+        start: the data set's first bytes, as received: up to its pixel data, or all.
+        size: bytes of the whole data set.
+        transfer_syntax_uid: its encoding.
+        data_set_offset: where it will begin in its file.
+
+    Returns:
+        None where only the whole file can tell, or where pydicom is to look: `read_header` then says what is wrong.
+    """
+    try:
+        found = _scan(start, size, transfer_syntax_uid)
+    except Odd:
+        return None
+    if found.has_pixel_data is None:
+        return None
+    return _header(found, found.has_pixel_data, transfer_syntax_uid, data_set_offset)
+
+
+def _scan_file(file: IO[bytes], size: int) -> Header | None:
+    for length in _STARTS:
+        file.seek(0)
+        start = file.read(length)
         try:
-            return _read(file, path.stat().st_size)
-        except (UnreadableInstance, OSError):
-            raise
-        except Exception as error:  # pydicom raises many kinds on malformed bytes, RecursionError among them
-            raise UnreadableInstance(f"the data set can't be parsed ({type(error).__name__})") from error
+            syntax, offset = scan_file_meta(start)
+            found = _scan(memoryview(start)[offset:], size - offset, syntax)
+        except Short:
+            continue
+        except Odd:
+            return None
+        pixels = found.has_pixel_data
+        if pixels is None:
+            file.seek(offset + found.tail_at)
+            pixels = check_tail(file, size, _is_implicit(syntax), _is_little(syntax))
+        return _header(found, pixels, syntax, offset)
+    return None
+
+
+def _scan(start: Encoded, size: int, transfer_syntax_uid: str) -> Scanned:
+    if not transfer_syntax_uid.startswith(_STANDARD) or transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        raise Odd
+    return scan(start, size, _is_implicit(transfer_syntax_uid), _is_little(transfer_syntax_uid), _WANTED)
+
+
+def _header(found: Scanned, pixels: bool, transfer_syntax_uid: str, data_set_offset: int) -> Header:
+    said: dict[str, Any] = {name: found.values[tag] for name, tag in _TAGS.items() if tag in found.values}
+    uids = {name: said.pop(name, "") for name in UIDS}
+    said["has_pixel_data"] = pixels
+    return Header(**uids, transfer_syntax_uid=transfer_syntax_uid, data_set_offset=data_set_offset, attributes=said)
+
+
+def _is_implicit(transfer_syntax_uid: str) -> bool:
+    return transfer_syntax_uid in _IMPLICIT
+
+
+def _is_little(transfer_syntax_uid: str) -> bool:
+    return transfer_syntax_uid != ExplicitVRBigEndian
+
+
+def parse_header(file: IO[bytes], size: int) -> Header:
+    """The same by pydicom, which knows what to make of the odd.
+
+    Raises:
+        UnreadableInstance: as `read_header`.
+    """
+    file.seek(0)
+    try:
+        return _read(file, size)
+    except (UnreadableInstance, OSError):
+        raise
+    except Exception as error:  # pydicom raises many kinds on malformed bytes, RecursionError among them
+        raise UnreadableInstance(f"the data set can't be parsed ({type(error).__name__})") from error
 
 
 def _read(file: IO[bytes], size: int) -> Header:
@@ -82,8 +166,8 @@ def _read(file: IO[bytes], size: int) -> Header:
     body: IO[bytes] | Inflated = inflate(file) if deflated else file
     ds = read_dataset(
         body,  # type: ignore[arg-type]
-        is_implicit_VR=transfer_syntax_uid in _IMPLICIT,
-        is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
+        is_implicit_VR=_is_implicit(transfer_syntax_uid),
+        is_little_endian=_is_little(transfer_syntax_uid),
         stop_when=lambda tag, _vr, _length: tag.group == _PIXEL_GROUP,
     )
     if not ds:
@@ -92,11 +176,11 @@ def _read(file: IO[bytes], size: int) -> Header:
     _check_last_element(ds, body.tell(), body.size if isinstance(body, Inflated) else size)
     pixels = check_tail(body, body.size if isinstance(body, Inflated) else size, bool(implicit), bool(little))
     return Header(
-        study_instance_uid=_text(ds, "StudyInstanceUID"), series_instance_uid=_text(ds, "SeriesInstanceUID"),
-        sop_instance_uid=_text(ds, "SOPInstanceUID"), sop_class_uid=_text(ds, "SOPClassUID"),
-        transfer_syntax_uid=transfer_syntax_uid, data_set_offset=offset,
+        **{name: _text(ds, keyword) for name, keyword in UIDS.items()},
+        transfer_syntax_uid=transfer_syntax_uid,
+        data_set_offset=offset,
         attributes={**_attributes(ds), "has_pixel_data": pixels},
-    )  # fmt: skip
+    )
 
 
 def _file_meta(file: IO[bytes]) -> tuple[Dataset, int]:
