@@ -19,6 +19,7 @@ class Kept(StrEnum):
     NEW = "new"
     KNOWN = "known"  # the same bytes lie there
     BESIDE = "beside"  # other bytes lie there under the same UID; these lie beside them
+    REFUSED = "refused"  # other bytes lie there under the same UID; these were not kept
 
 
 class StoreFolder:
@@ -34,7 +35,9 @@ class StoreFolder:
         stat = os.statvfs(self.root)
         return stat.f_bavail * stat.f_frsize
 
-    def keep(self, received: Path, place: PurePosixPath, digest: str) -> tuple[Kept, PurePosixPath]:
+    def keep(
+        self, received: Path, place: PurePosixPath, digest: str, beside: bool = True
+    ) -> tuple[Kept, PurePosixPath]:
         """Moves a received file to its place; when durable, it is on the disk before this returns.
 
         A hard link appears whole or not at all and never replaces a file, so two associations that bring the same UID
@@ -44,6 +47,7 @@ class StoreFolder:
             received: the file, on the same file system.
             place: where it belongs.
             digest: `data_set_sha256` of the file.
+            beside: whether other bytes than those that lie there are kept too; if not, `received` is left.
 
         Raises:
             OSError: the disk refuses; `received` is left.
@@ -56,6 +60,8 @@ class StoreFolder:
                 kept = Kept.KNOWN
             else:
                 place, kept = place_beside(place, digest), Kept.BESIDE
+                if not beside and not (self.root / place).exists():
+                    return Kept.REFUSED, place
                 self._link(received, place)
         received.unlink()
         return kept, place

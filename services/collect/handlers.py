@@ -16,6 +16,7 @@ SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 C.5.7
 
 # PS3.5 9.1 forbids leading zeros, scanners write them all the same. Digits and single dots can't leave a folder.
 _SAFE_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -136,6 +137,16 @@ def complete_study(study: Study, stored: list[StoredInstance]) -> None:
         study.calling_ae_title = one.calling_ae_title[:16] or study.calling_ae_title
         study.last_instance_at = max(study.last_instance_at, one.received_at)
         study.active_at = max(study.active_at, one.received_at)
+
+
+def correct_study(study: Study, stored: list[StoredInstance]) -> None:
+    """Writes what instances that replace others say of their study into its row: they are the correction."""
+    for one in stored:
+        said = one.header.attributes
+        study.accession_number = said.get("accession_number", "")[:64] or study.accession_number
+        study.patient_id = said.get("patient_id", "")[:255] or study.patient_id
+        study.study_date = said.get("study_date", "")[:16] or study.study_date
+    complete_study(study, stored)
 
 
 def instance_row(stored: StoredInstance) -> Instance:

@@ -11,18 +11,18 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, Prog
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session, col, select
 
+from services.collect.duplicates import Policy, reopen, write_duplicates
 from services.collect.handlers import (
     StoredInstance,
     complete_study,
     difference,
     instance_row,
-    makes_new_revision,
     study_values,
     to_be_read,
 )
 from shared.store import Book, Instance, Journal, Quarantine, Study
-from shared.store.moves import move, state_of, supersede_unfinished
-from shared.study import StudyEvent, StudyState
+from shared.store.moves import move
+from shared.study import StudyEvent
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class Index:
     """Rows on their way into the book. With the database away they wait, up to a bound; what is dropped then lies in
     the files, and `mend` reads it from there once the database is back."""
 
-    def __init__(self, book: Book, most_pending: int = 20000) -> None:
-        self.book, self.most_pending = book, most_pending
+    def __init__(self, book: Book, most_pending: int = 20000, duplicates: Policy = "keep-first") -> None:
+        self.book, self.most_pending, self.duplicates = book, most_pending, duplicates
         self.mend: Callable[[], Any] | None = None
         self._pending: list[Row] = []
         self._dropped = 0
@@ -99,7 +99,7 @@ class Index:
         """
         with self._writing:
             while batch := self._pending[:_MOST_IN_A_BATCH]:
-                write_each(self.book, batch)
+                write_each(self.book, batch, self.duplicates)
                 with self._lock:
                     del self._pending[: len(batch)]
             self._mend_dropped()
@@ -117,7 +117,7 @@ class Index:
             raise
 
 
-def write_each(book: Book, batch: list[Row]) -> int:
+def write_each(book: Book, batch: list[Row], duplicates: Policy = "keep-first") -> int:
     """Writes a batch in one transaction, or, when the database refuses a row of it, each row in its own: one must not
     keep the others out. Returns how many were written.
 
@@ -126,18 +126,18 @@ def write_each(book: Book, batch: list[Row]) -> int:
     """
     try:
         with book.write() as session:
-            write_rows(session, batch)
+            write_rows(session, batch, duplicates)
     except _AWAY:
         raise
     except Exception as error:
         if len(batch) > 1:
-            return sum(write_each(book, [row]) for row in batch)
+            return sum(write_each(book, [row], duplicates) for row in batch)
         log.error("index row refused by the database cause=%s%s", type(error).__name__, _of(batch[0]))
         return 0
     return len(batch)
 
 
-def write_rows(session: Session, batch: list[Row]) -> None:
+def write_rows(session: Session, batch: list[Row], duplicates: Policy = "keep-first") -> None:
     """Writes a batch in the caller's transaction; studies in order, so that two writers can't block each other."""
     studies: dict[str, list[StoredInstance]] = defaultdict(list)
     for row in batch:
@@ -146,10 +146,10 @@ def write_rows(session: Session, batch: list[Row]) -> None:
         else:
             session.add(Quarantine(**row.model_dump(exclude={"id"})))
     for study_instance_uid in sorted(studies):
-        _write_study(session, studies[study_instance_uid])
+        _write_study(session, studies[study_instance_uid], duplicates)
 
 
-def _write_study(session: Session, stored: list[StoredInstance]) -> None:
+def _write_study(session: Session, stored: list[StoredInstance], duplicates: Policy) -> None:
     study, is_new = _study_of(session, stored[0])
     uids = [one.header.sop_instance_uid for one in stored]
     rows = session.exec(
@@ -161,8 +161,8 @@ def _write_study(session: Session, stored: list[StoredInstance]) -> None:
     found = difference(stored, known)
     if found.new:
         _write_new(session, study, found.new, is_new, known)
-    for one in found.conflicts:
-        _write_conflict(session, known[one.header.sop_instance_uid], one)
+    if found.conflicts:
+        write_duplicates(session, study, known, found.conflicts, duplicates)
 
 
 def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
@@ -182,7 +182,6 @@ def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
 def _write_new(
     session: Session, study: Study, new: list[StoredInstance], is_new: bool, known: dict[str, Instance]
 ) -> None:
-    state = state_of(study)
     for one in new:
         row = instance_row(one)
         known[row.sop_instance_uid] = row
@@ -193,12 +192,8 @@ def _write_new(
     complete_study(study, new if is_new else read)
     if is_new:
         move(session, study, StudyEvent.INSTANCE_STORED, "first image", actor=new[0].calling_ae_title)
-    elif read and state is not StudyState.COLLECTING:
-        study.revision += makes_new_revision(StudyState(state))
-        reason = f"{len(read)} late image{'s' * (len(read) > 1)} after {state}"
-        move(session, study, StudyEvent.INSTANCE_STORED, reason, actor=read[0].calling_ae_title)
-        # they would read the late images too, and send results that the next ones contradict
-        supersede_unfinished(session, study, "late images came while it was under way")
+    elif read:
+        reopen(session, study, f"{len(read)} late image{'s' * (len(read) > 1)}", read[0].calling_ae_title)
     session.add(study)
 
 
@@ -207,24 +202,6 @@ def _returned(study: Study, count: int, actor: str) -> Journal:
     return Journal(
         study_instance_uid=study.study_instance_uid, subject="study", event="result_returned", state=study.state,
         reason=f"{count} of Isocenter's own results came back: kept, not read", actor=actor,
-    )  # fmt: skip
-
-
-def _write_conflict(session: Session, first: Instance, other: StoredInstance) -> None:
-    """Other bytes under a known UID: the first are used, the others are kept and told of, once each."""
-    note = f"other bytes came for {first.sop_instance_uid}; the first are used, these are kept as {other.path}"
-    again = select(Journal.id).where(Journal.study_instance_uid == first.study_instance_uid, Journal.reason == note)
-    session.flush()
-    if session.exec(again).first() is not None:
-        return
-    first.conflicts += 1
-    session.add(first)
-    state = session.get_one(Study, first.study_instance_uid).state
-    session.add(
-        Journal(
-            study_instance_uid=first.study_instance_uid, subject="study", event="conflict", state=state, reason=note,
-            actor=other.calling_ae_title,
-        )
     )  # fmt: skip
 
 

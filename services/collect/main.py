@@ -33,7 +33,7 @@ class Collect:
         self.service, self.settings = service, settings
         self.stale_seconds = 2 * settings.network_timeout_seconds  # an open association writes or is aborted by then
         self.folder = StoreFolder(service.core.store_dir, durable=settings.durability == "instance")
-        self.index = Index(service.book, settings.most_pending_rows)
+        self.index = Index(service.book, settings.most_pending_rows, settings.duplicates)
         self.index.mend = self.reconcile
         open_associations = OpenAssociations()
         quarantine = QuarantineFolder(service.core.quarantine_dir, self.index)
@@ -60,7 +60,7 @@ class Collect:
         self.sweeper.stop()
 
     def reconcile(self) -> None:
-        reconcile(self.service.book, self.folder, self.stale_seconds)
+        reconcile(self.service.book, self.folder, self.stale_seconds, self.settings.duplicates)
 
     def _clean(self) -> None:
         self.folder.remove_stale(self.stale_seconds)

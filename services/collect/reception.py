@@ -7,13 +7,22 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from services.collect.folder import Kept, StoreFolder, data_set_sha256
-from services.collect.handlers import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Refusal, StoredInstance, judge, place
+from services.collect.handlers import (
+    CANNOT_UNDERSTAND,
+    DUPLICATE_SOP_INSTANCE,
+    OUT_OF_RESOURCES,
+    Refusal,
+    StoredInstance,
+    judge,
+    place,
+)
 from services.collect.index import Index
 from services.collect.quarantine import QuarantineFolder
 from services.collect.settings import Settings
 from shared import metrics
-from shared.dicom.header import read_header
+from shared.dicom.header import Header, read_header
 from shared.dicom.problems import UnreadableInstance
+from shared.own_results import is_own_result
 from shared.store import utc_now
 
 log = logging.getLogger(__name__)
@@ -68,11 +77,17 @@ class Reception:
             raise Refusal(CANNOT_UNDERSTAND, error.reason, "unreadable") from error
         judge(header, sop_class_uid, sop_instance_uid)
         digest = data_set_sha256(received, header.data_set_offset)
-        kept, where = self.folder.keep(received, place(header), digest)
+        kept, where = self.folder.keep(received, place(header), digest, self._keeps_others(header))
+        if kept is Kept.REFUSED:
+            raise Refusal(DUPLICATE_SOP_INSTANCE, "other bytes are stored under this SOPInstanceUID", "duplicate")
         stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer)
         self._count(stored, kept, association)
         self.index.add(stored)
         return stored
+
+    def _keeps_others(self, header: Header) -> bool:
+        """A result of ours that a PACS has changed on its way back is no mistake of the PACS': it is never refused."""
+        return self.settings.duplicates != "refuse" or is_own_result(header.attributes)
 
     def _count(self, stored: StoredInstance, kept: Kept, association: Hashable) -> None:
         metrics.INSTANCES_STORED.labels(stored.calling_ae_title).inc()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from sqlmodel import select
 
+from services.collect.duplicates import Policy
 from services.collect.folder import StoreFolder, data_set_sha256
 from services.collect.handlers import StoredInstance, is_beside, is_safe_uid, place
 from services.collect.index import write_each
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
-from shared.store import Book, Instance, Journal, Study
+from shared.store import Book, Duplicate, Instance, Journal, Study
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Reconciled:
     stale: int = 0
 
 
-def reconcile(book: Book, folder: StoreFolder, stale_seconds: float) -> Reconciled:
+def reconcile(book: Book, folder: StoreFolder, stale_seconds: float, duplicates: Policy = "keep-first") -> Reconciled:
     """Writes rows for files that have none, tells of rows whose file is gone, removes half-written files.
 
     Safe beside running listeners: half-written files are removed only when nobody has written to them for
@@ -39,7 +40,7 @@ def reconcile(book: Book, folder: StoreFolder, stale_seconds: float) -> Reconcil
     """
     found = Reconciled(stale=folder.remove_stale(stale_seconds))
     for study_folder in _folders(folder.root):
-        _reconcile_study(book, folder, study_folder, found)
+        _reconcile_study(book, folder, study_folder, found, duplicates)
     _tell_missing_studies(book, folder, found)
     log.info("reconciled %s", " ".join(f"{name}={count}" for name, count in asdict(found).items()))
     return found
@@ -51,31 +52,26 @@ def _folders(root: Path) -> Iterator[Path]:
             yield entry
 
 
-def _reconcile_study(book: Book, folder: StoreFolder, study_folder: Path, found: Reconciled) -> None:
+def _reconcile_study(
+    book: Book, folder: StoreFolder, study_folder: Path, found: Reconciled, duplicates: Policy
+) -> None:
     paths = {p.relative_to(folder.root).as_posix(): p for p in study_folder.glob("*/*.dcm")}
     found.files += len(paths)
     with book.read() as session:
         known = set(session.exec(select(Instance.path).where(Instance.study_instance_uid == study_folder.name)))
-        told = _told_conflicts(book, study_folder.name)
+        told = set(session.exec(select(Duplicate.path).where(Duplicate.study_instance_uid == study_folder.name)))
     new = [path for name, path in sorted(paths.items()) if name not in known and name not in told]
     new.sort(key=lambda path: is_beside(path.name))  # the first bytes before the others
     for start in range(0, len(new), _BATCH):
-        _index(book, folder, new[start : start + _BATCH], found)
-    _tell_missing(book, study_folder.name, known - set(paths), found)
+        _index(book, folder, new[start : start + _BATCH], found, duplicates)
+    _tell_missing(book, study_folder.name, (known | told) - set(paths), found)
 
 
-def _told_conflicts(book: Book, study_instance_uid: str) -> set[str]:
-    """Files that the journal already names as other bytes under a known UID."""
-    query = select(Journal.reason).where(Journal.study_instance_uid == study_instance_uid, Journal.event == "conflict")
-    with book.read() as session:
-        return {reason.rpartition(" ")[2] for reason in session.exec(query)}
-
-
-def _index(book: Book, folder: StoreFolder, paths: list[Path], found: Reconciled) -> None:
+def _index(book: Book, folder: StoreFolder, paths: list[Path], found: Reconciled, duplicates: Policy) -> None:
     stored = [one for path in paths if (one := _read(folder, path)) is not None]
     found.strange += len(paths) - len(stored)
     if stored:
-        written = write_each(book, list(stored))
+        written = write_each(book, list(stored), duplicates)
         found.indexed += written
         found.strange += len(stored) - written
 

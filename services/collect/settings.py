@@ -41,6 +41,12 @@ class Settings(Section):
     """When bytes are forced to the disk. "instance": before each success, so a power cut loses nothing that was
     acknowledged. "association": when the association ends; a power cut may lose what it carried. "none": when the
     operating system likes to; a power cut may lose the last half minute."""
+    duplicates: Literal["keep-first", "replace", "refuse"] = "keep-first"
+    """What other bytes under a known SOP Instance UID do, usually corrected demographics under the same UIDs.
+    "keep-first": they are kept beside the first, flagged, and not read. "replace": they are read from now on and the
+    study is read again, as with a late image; the first stay kept. "refuse": answered 0x0111 (duplicate SOP instance)
+    and kept in quarantine; some senders take that status for success. Bytes that are kept already are success and no
+    new work, whatever is set here."""
     least_free_bytes: int = Field(default=2**30, ge=0)
     """With less room than this on the disk, associations are rejected (transient, local limit exceeded) and C-STOREs
     on open ones are answered 0xA700 (out of resources)."""

@@ -142,6 +142,8 @@ def _facts(study: StudyView) -> str:
         order,
         f"last image {_when(study.times.last_instance_at)}",
     ]
+    if study.conflicts:
+        facts.append(f"other bytes came under known UIDs {study.conflicts} times: see the journal")
     if study.times.turnaround_seconds is not None:
         facts.append(f"settled {study.times.turnaround_seconds:.1f} s after the last image")
     return " · ".join(facts)

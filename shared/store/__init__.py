@@ -3,6 +3,7 @@
 from shared.store.book import Book, open_book
 from shared.store.tables import (
     Delivery,
+    Duplicate,
     GateResult,
     Instance,
     Journal,
@@ -17,6 +18,7 @@ from shared.store.tables import (
 __all__ = [
     "Book",
     "Delivery",
+    "Duplicate",
     "GateResult",
     "Instance",
     "Journal",

@@ -101,7 +101,20 @@ class Instance(SQLModel, table=True):
     calling_ae_title: str = Field(default="", max_length=16)
     received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     header: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))  # the attributes that rules look at
-    conflicts: int = 0  # other bytes came under the same UID; they lie beside the first
+    conflicts: int = 0  # how many other bytes came under the same UID: rows `duplicate`
+
+
+class Duplicate(SQLModel, table=True):
+    """Other bytes under an instance's UID that are kept and not read."""
+
+    path: str = Field(primary_key=True, max_length=255)  # below the store's folder
+    study_instance_uid: str = Field(index=True, max_length=64)
+    sop_instance_uid: str = Field(max_length=64)
+    size: int = Field(sa_type=BigInteger)
+    sha256: str = Field(max_length=64)
+    calling_ae_title: str = Field(default="", max_length=16)
+    received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    overtaken: bool = False  # others came after them, and are read: sent again, they change nothing
 
 
 class GateResult(SQLModel, table=True):

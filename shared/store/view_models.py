@@ -77,6 +77,7 @@ class SeriesView(BaseModel):
     series_instance_uid: str
     modality: str
     instances: int
+    conflicts: int = 0  # other bytes that came under UIDs of this series
 
 
 class StepView(BaseModel):
@@ -116,6 +117,7 @@ class StudyView(BaseModel):
     calling_ae_title: str
     order_found: bool
     instances: int
+    conflicts: int  # other bytes that came under known SOP Instance UIDs
     modalities: list[str]
     series: list[SeriesView]
     earlier_runs: list[RunView]  # of revisions before late images came

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+import sqlalchemy
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
@@ -140,14 +141,16 @@ def _series(session: Session, uids: Sequence[str]) -> dict[str, list[SeriesView]
     modality = func.max(col(Instance.header)["modality"].as_string())
     study, series = col(Instance.study_instance_uid), col(Instance.series_instance_uid)
     query = (
-        select(study, series, modality, func.count())
+        sqlalchemy.select(study, series, modality, func.count(), func.sum(col(Instance.conflicts)))
         .where(study.in_(uids))
         .group_by(study, series)
         .order_by(func.min(Instance.received_at), series)
     )
     found: dict[str, list[SeriesView]] = defaultdict(list)
-    for study_uid, series_uid, name, count in session.exec(query):
-        found[study_uid].append(SeriesView(series_instance_uid=series_uid, modality=name or "", instances=count))
+    for study_uid, series_uid, name, count, conflicts in session.execute(query):
+        found[study_uid].append(
+            SeriesView(series_instance_uid=series_uid, modality=name or "", instances=count, conflicts=conflicts)
+        )
     return found
 
 
@@ -166,6 +169,7 @@ def _view(
         summary="", activity=_activity(study, now), path=journey(study, current, on_their_way, retrying),
         revision=study.revision, priority=study.priority, calling_ae_title=study.calling_ae_title,
         order_found=study.order_id is not None, instances=sum(s.instances for s in series),
+        conflicts=sum(s.conflicts for s in series),
         modalities=sorted({s.modality for s in series if s.modality}), series=series,
         earlier_runs=[_run_view(run, now) for run in runs if run not in current],
     )  # fmt: skip

@@ -194,7 +194,8 @@ const section = (title, parts) => (parts.length ? [el("h3", {}, title), ...parts
 function facts(study) {
   const times = study.times;
   const rowsOfFacts = [
-    ["Images", `${study.instances} in ${study.series.length} series`],
+    ["Images", `${study.instances} in ${study.series.length} series` +
+      (study.conflicts ? `; other bytes came under known UIDs ${study.conflicts} times` : "")],
     ["Modality", study.modalities.join(", ") || "not named"],
     ["From", study.calling_ae_title || "unnamed AE"],
     ["Order", study.order_found ? "found" : "none found"],
