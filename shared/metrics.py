@@ -34,6 +34,9 @@ STAGE_SECONDS = Histogram("isocenter_stage_seconds", "Time of one piece of a sta
 LEASES_LOST = Counter(
     "isocenter_leases_lost_total", "Work that was dropped since another worker had taken over.", ["stage"]
 )
+STAGE_OVERDUE = Counter(
+    "isocenter_stage_overdue_total", "Work that hung: its row was taken from it, and its process ended.", ["stage"]
+)
 BELLS_RUNG = Counter("isocenter_bells_total", "Bells rung.", ["stage", "by"])
 
 STUDIES = Gauge("isocenter_studies", "Studies in the book, by state.", ["state"])

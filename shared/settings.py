@@ -7,6 +7,7 @@ environment.
 
 import os
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -39,6 +40,44 @@ class Section(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
         """The environment wins over secret files, and these over the page."""
         return env_settings, file_secret_settings, init_settings
+
+
+class Working(Section):
+    """What every stage has beside its own: how long it works on one piece."""
+
+    lease_seconds: float = Field(default=60, ge=3, le=3600)
+    """After this long without a sign of life another worker takes over; work that goes on renews it."""
+    longest_work_seconds: float = Field(default=600, ge=1, le=86400)
+    """Work that takes longer hangs: its attempt counts as failed, and its process ends and is started again."""
+
+    @property
+    def patience(self) -> dict[str, Any]:
+        """The same, as `shared.stage.Stage` names them."""
+        return {
+            "lease": timedelta(seconds=self.lease_seconds),
+            "longest_work": timedelta(seconds=self.longest_work_seconds),
+        }
+
+
+class Staged(Working):
+    """And how it tries again."""
+
+    most_attempts: int = Field(default=5, ge=1, le=1000)
+    """Attempts on one study or run before it is dead; a person's replay begins anew."""
+    first_retry_seconds: float = Field(default=2, gt=0, le=3600)
+    """The wait after the first failed attempt; doubled each time, with jitter."""
+    longest_retry_seconds: float = Field(default=300, gt=0, le=86400)
+    """The longest wait between two attempts."""
+
+    @property
+    def patience(self) -> dict[str, Any]:
+        """The same, as `shared.stage.Stage` names them."""
+        return {
+            "most_attempts": self.most_attempts,
+            "first_delay": timedelta(seconds=self.first_retry_seconds),
+            "longest_delay": timedelta(seconds=self.longest_retry_seconds),
+            **super().patience,
+        }
 
 
 def _absolute(path: Path) -> Path:
@@ -223,7 +262,9 @@ __all__ = [
     "Destination",
     "GateThresholds",
     "Section",
+    "Staged",
     "Triton",
     "ValidationError",
+    "Working",
     "load_config",
 ]

@@ -6,30 +6,34 @@ other, a bell rung twice finds nothing to do, and urgency is decided in one plac
 
 import logging
 import random
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import CursorResult, func, or_, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col, select
 
 from shared import metrics
-from shared.store import Book, Delivery, Run, Study, utc_now
+from shared.lease import LeaseLost, check_lease, kept_lease
+from shared.store import Book, Delivery, Run, Study
+from shared.store.clock import database_now, lease_has_ended
 from shared.store.moves import Row, move, row_id, settle
 from shared.study import DeliveryEvent, Event, RunEvent, State, StudyEvent
 
 log = logging.getLogger(__name__)
 
+_LONGEST_UNWRITTEN = 600.0  # seconds that an outcome waits for the database
+
 Save = Callable[[Session, Row], None]
+
+__all__ = ["GiveUp", "Retry", "Save", "Stage", "check_lease", "claim", "run_next", "waiting"]
 
 
 class Retry(Exception):
@@ -53,7 +57,8 @@ class Stage:
     """What a service does to a row.
 
     `work` gets the row's id, does whatever takes time outside any transaction, and returns what is to be saved; `save`
-    runs in the transaction that also checks that the lease is still ours.
+    runs in the transaction that also checks that the lease is still ours. Work that takes longer than `longest_work`
+    loses its row as a failed attempt, and `hung` is told: the thread itself can't be ended.
     """
 
     name: str
@@ -64,13 +69,21 @@ class Stage:
     most_attempts: int = 5
     first_delay: timedelta = timedelta(seconds=2)
     longest_delay: timedelta = timedelta(minutes=10)
+    longest_work: timedelta = timedelta(minutes=20)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     only: Callable[[], list[ColumnElement[bool]]] = list
+    hung: Callable[[], None] = lambda: None
 
     def delay(self, attempts: int) -> timedelta:
-        """How long to wait after this many failed attempts: doubled each time, with jitter, up to a bound."""
-        seconds = min(self.first_delay.total_seconds() * 2 ** (attempts - 1), self.longest_delay.total_seconds())
-        return timedelta(seconds=seconds * random.uniform(0.75, 1.25))
+        """How long to wait after this many failed attempts."""
+        return backoff(attempts, self.first_delay, self.longest_delay)
+
+
+def backoff(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
+    """A delay that doubles with each failed attempt up to `longest`, with jitter, so that what failed together does not
+    come back together."""
+    seconds = min(first.total_seconds() * 2 ** min(attempts - 1, 30), longest.total_seconds())
+    return timedelta(seconds=seconds * random.uniform(0.75, 1.25))
 
 
 GAVE_UP: dict[type, Event] = {
@@ -80,11 +93,11 @@ GAVE_UP: dict[type, Event] = {
 }
 
 
-def _is_waiting(stage: Stage) -> list[ColumnElement[bool]]:
-    now, table = utc_now(), stage.table
+def _is_waiting(session: Session, stage: Stage) -> list[ColumnElement[bool]]:
+    now, table = database_now(session), stage.table
     return [
         col(table.state).in_(stage.states),
-        or_(col(table.lease_until).is_(None), col(table.lease_until) < now),
+        lease_has_ended(table, now, stage.lease),
         or_(col(table.next_at).is_(None), col(table.next_at) <= now),
         *stage.only(),
     ]
@@ -93,29 +106,32 @@ def _is_waiting(stage: Stage) -> list[ColumnElement[bool]]:
 def waiting(book: Book, stage: Stage) -> int:
     """How many rows wait for the stage and could be taken now."""
     with book.read() as session:
-        return session.scalar(select(func.count()).select_from(stage.table).where(*_is_waiting(stage))) or 0
+        count = select(func.count()).select_from(stage.table).where(*_is_waiting(session, stage))
+        return session.scalar(count) or 0
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A row taken up: its id, the lease's token, and how often it was taken up now."""
+    """A row taken up: its id, the lease's token, how often it was taken up now, and what the last attempt said."""
 
     key: str
     token: str
     attempts: int
+    last_error: str = ""
 
 
 def claim(book: Book, stage: Stage) -> Claim | None:
     """Takes the row whose turn it is; None when nothing waits."""
     token = f"{stage.owner}:{uuid.uuid4().hex[:12]}"
     with book.write() as session:
-        query = select(stage.table).where(*_is_waiting(stage)).order_by(col(stage.table.due_at)).limit(1)
+        query = select(stage.table).where(*_is_waiting(session, stage)).order_by(col(stage.table.due_at)).limit(1)
         row = cast("Row | None", session.scalars(query.with_for_update(skip_locked=True)).first())
         if row is None:
             return None
-        row.lease_owner, row.lease_until, row.attempts = token, utc_now() + stage.lease, row.attempts + 1
+        last_error = row.reason if row.next_at else ""
+        row.lease_owner, row.lease_until, row.attempts = token, database_now(session) + stage.lease, row.attempts + 1
         session.add(row)
-        return Claim(row_id(row), token, row.attempts)
+        return Claim(row_id(row), token, row.attempts, last_error)
 
 
 def run_next(book: Book, stage: Stage) -> bool:
@@ -130,6 +146,8 @@ def run_next(book: Book, stage: Stage) -> bool:
     try:
         save = _work(book, stage, claimed)
         _written(stage, partial(_commit, book, stage, claimed, save))
+    except LeaseLost:
+        _dropped(stage, claimed)
     except Exception as error:
         _written(stage, partial(_failed, book, stage, claimed, error))
     metrics.STAGE_SECONDS.labels(stage.name).observe(time.monotonic() - started)
@@ -139,17 +157,22 @@ def run_next(book: Book, stage: Stage) -> bool:
 def _work(book: Book, stage: Stage, claimed: Claim) -> Save:
     """Does the work, unless it has brought its worker down as often as it may: then it would go on for ever."""
     if claimed.attempts > stage.most_attempts:
-        raise GiveUp(
-            f"the worker ended in the middle of each of its {stage.most_attempts} attempts: replay, once that is mended"
-        )
-    with _kept_lease(book, stage, claimed):
+        raise GiveUp(ended_in_the_middle(stage.most_attempts, claimed.last_error))
+    renew, overdue = partial(_renew, book, stage, claimed), partial(_overdue, book, stage, claimed)
+    with kept_lease(renew, stage.lease, stage.longest_work, overdue):
         return stage.work(claimed.key)
 
 
+def ended_in_the_middle(attempts: int, last_error: str = "") -> str:
+    """Why a row is dead whose worker died over it, in words."""
+    before = f"; the last error that an attempt told: {last_error}" if last_error else ""
+    return f"its worker ended in the middle of the last of {attempts} attempts: replay, once that is mended{before}"
+
+
 def _written(stage: Stage, write: Callable[[], None]) -> None:
-    """Writes an outcome, for as long as the lease lasts also when the database is away: what a destination has accepted
-    must not be sent again for that. After that the row's lease runs out, and it is taken up again."""
-    deadline, pause = time.monotonic() + stage.lease.total_seconds(), 0.1
+    """Writes an outcome, if need be later: what a destination has accepted must not be sent again since the database
+    was away, and while it is away nobody else can take the row up either."""
+    deadline, pause = time.monotonic() + _LONGEST_UNWRITTEN, 0.1
     while True:
         try:
             return write()
@@ -157,7 +180,8 @@ def _written(stage: Stage, write: Callable[[], None]) -> None:
             if time.monotonic() + pause > deadline:
                 log.error("outcome not written, it will be worked out again stage=%s", stage.name)
                 return None
-            log.warning("outcome waits for the database stage=%s cause=%s", stage.name, type(error).__name__)
+            if pause == 0.1:
+                log.warning("outcome waits for the database stage=%s cause=%s", stage.name, type(error).__name__)
         time.sleep(pause)
         pause = min(2 * pause, 5.0)
 
@@ -166,12 +190,16 @@ def _commit(book: Book, stage: Stage, claimed: Claim, save: Save) -> None:
     with book.write() as session:
         row = _locked(session, stage, claimed.key)
         if row is None or row.lease_owner != claimed.token:
-            metrics.LEASES_LOST.labels(stage.name).inc()
-            log.warning("dropped work: another worker has taken over stage=%s row=%s", stage.name, claimed.key)
+            _dropped(stage, claimed)
             return
         row.lease_owner, row.lease_until = "", None
         save(session, row)
         session.add(row)
+
+
+def _dropped(stage: Stage, claimed: Claim) -> None:
+    metrics.LEASES_LOST.labels(stage.name).inc()
+    log.warning("dropped work: the row was taken from it meanwhile stage=%s row=%s", stage.name, claimed.key)
 
 
 def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
@@ -189,7 +217,7 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
             move(session, row, GAVE_UP[stage.table], reason)
             settle(session, row.study_instance_uid)
         else:
-            row.reason, row.next_at = reason, utc_now() + (after or stage.delay(row.attempts))
+            row.reason, row.next_at = reason, database_now(session) + (after or stage.delay(row.attempts))
         session.add(row)
         attempts = row.attempts
     ending = "dead" if last else "retry"
@@ -201,34 +229,27 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
     )  # fmt: skip
 
 
-@contextmanager
-def _kept_lease(book: Book, stage: Stage, claimed: Claim) -> Iterator[None]:
-    """Renews the lease from a thread while the work goes on; a worker that hangs whole loses it."""
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(stage.lease.total_seconds() / 3):
-            try:
-                _renew(book, stage, claimed)
-            except Exception as error:
-                log.warning("lease not renewed stage=%s row=%s cause=%s", stage.name, claimed.key, type(error).__name__)
-
-    thread = threading.Thread(target=renew, name=f"lease-{stage.name}", daemon=True)
-    thread.start()
+def _overdue(book: Book, stage: Stage, claimed: Claim) -> None:
+    """Takes the row from work that hangs, in native code or on a peer; its attempt counts."""
+    seconds = stage.longest_work.total_seconds()
+    reason = f"the work took longer than {stage.name}.longest_work_seconds ({seconds:g} s) and was given up"
+    metrics.STAGE_OVERDUE.labels(stage.name).inc()
     try:
-        yield
-    finally:
-        done.set()
-        thread.join(timeout=5)
+        _failed(book, stage, claimed, Retry(reason))
+    except Exception as error:  # then the lease runs out by itself
+        log.warning("overdue work not written stage=%s cause=%s", stage.name, type(error).__name__)
+    stage.hung()
 
 
-def _renew(book: Book, stage: Stage, claimed: Claim) -> None:
+def _renew(book: Book, stage: Stage, claimed: Claim) -> bool:
+    """Puts the lease's end off; False when the row is no longer ours."""
     with book.write() as session:
-        session.execute(
+        renewed = session.execute(
             update(stage.table)
             .where(_key_column(stage) == claimed.key, col(stage.table.lease_owner) == claimed.token)
-            .values(lease_until=utc_now() + stage.lease)
+            .values(lease_until=database_now(session) + stage.lease)
         )
+        return bool(cast("CursorResult[Any]", renewed).rowcount)
 
 
 def _key_column(stage: Stage) -> ColumnElement[str]:

@@ -1,6 +1,12 @@
-"""Runs a stage: a Celery worker on the stage's queue, and the sweeper that rings lost bells again."""
+"""Runs a stage: a Celery worker on the stage's queue, and the sweeper that looks after what no bell has told.
 
+Nothing here waits for the broker but the ringer's own thread: with the broker away, or hanging, every stage looks into
+the book itself and goes on, a few seconds later.
+"""
+
+import dataclasses
 import logging
+import os
 import threading
 import time
 import warnings
@@ -11,6 +17,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 
 from shared.bus import Bus, queue_of
+from shared.outage import Outage
 from shared.settings import Core
 from shared.stage import Stage, run_next, waiting
 from shared.store import Book
@@ -19,17 +26,25 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 
-# RabbitMQ closes the channel of a consumer that has not acknowledged for half an hour, and with it ends the worker.
+# A hand that finds more and more work hears no other bell, and at the end no word to stop.
 LONGEST_BELL_SECONDS = 300.0
+
+# Rounds of the sweeper in which rows wait and hands are free: then the bell is rung again, then done without.
+_RING_AT, _LOOK_AT = 2, 4
+
+_LAST_SECONDS = 30.0  # what else is in hand may take this long when one hand hangs
 
 
 class Hands:
     """The threads that answer bells; how many are free says how many more bells are of use."""
 
-    def __init__(self, book: Book, stage: Stage, count: int) -> None:
-        self.book, self.stage, self.count = book, stage, count
+    def __init__(self, book: Book, stage: Stage, count: int, end: Callable[[int], None] = os._exit) -> None:
+        self.book, self.count = book, count
+        self.stage = dataclasses.replace(stage, hung=self._hung)
         self.stopping = threading.Event()
-        self._busy, self._lock = 0, threading.Lock()
+        self._busy, self._hanging, self._lock = 0, 0, threading.Lock()
+        self._end = end
+        self._outage = Outage(log, "database", f"nothing is taken up stage={stage.name}")
 
     @property
     def free(self) -> int:
@@ -40,24 +55,95 @@ class Hands:
         """Works until nothing waits, or for long enough: the sweeper rings again for what is left."""
         until = time.monotonic() + longest_seconds
         with self._lock:
+            if self._busy >= self.count:
+                return
             self._busy += 1
         try:
             while not self.stopping.is_set() and time.monotonic() < until and run_next(self.book, self.stage):
                 pass
+            self._outage.over()
         except Exception as error:  # the database is away: the sweeper rings again
-            log.warning("nothing taken up stage=%s cause=%s", self.stage.name, type(error).__name__)
+            self._outage.met(error)
         finally:
             with self._lock:
                 self._busy -= 1
 
+    def finish(self, longest_seconds: float) -> None:
+        """Takes up nothing more, and waits for what is in hand."""
+        self.stopping.set()
+        until = time.monotonic() + longest_seconds
+        while self._busy > self._hanging and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def look(self) -> None:
+        """Answers without a bell, in threads of its own."""
+        for _ in range(self.free):
+            threading.Thread(target=self.answer, name=f"look-{self.stage.name}", daemon=True).start()
+
+    def _hung(self) -> None:
+        """A thread that hangs can't be ended, and would in time leave no hand free: so the process ends, and whoever
+        has started it starts it again. What else is in hand is finished first."""
+        with self._lock:
+            self._hanging += 1
+        if self._hanging == 1:
+            log.error("a hand hangs: this process ends, to be started again stage=%s", self.stage.name)
+            self.finish(_LAST_SECONDS)
+            self._end(1)
+
+
+class Ringer:
+    """Rings what lies in the outbox, in a thread of its own: a broker that hangs holds up nobody's work."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self._stop, self._soon = threading.Event(), threading.Event()
+        self._wanted: dict[str, int] = {}
+        self._outage = Outage(log, "database", "the outbox waits")
+        self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
+
+    def start(self) -> None:
+        """From now on the book's commits are rung."""
+        self.bus.book.ring = lambda _ids: self._soon.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._soon.set()
+        self._thread.join(timeout=10)
+
+    def ring(self, stage: str, times: int) -> None:
+        """Rings a stage soon."""
+        self._wanted[stage] = times
+        self._soon.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._soon.wait(SWEEP_SECONDS)
+            self._soon.clear()
+            try:
+                self._flush()
+                self._outage.over()
+            except Exception as error:
+                self._outage.met(error)
+                self._stop.wait(SWEEP_SECONDS)
+
+    def _flush(self) -> None:
+        while self._wanted:
+            stage, times = self._wanted.popitem()
+            if not all(self.bus.ring(stage) for _ in range(times)):
+                break
+        while self.bus.flush() and not self._stop.is_set():
+            pass
+
 
 class Sweeper:
-    """Every second: rings what lies in the outbox, and rings a stage for which rows wait without a bell."""
+    """Every second: has a stage rung for which rows wait without a bell, and looks itself when no bell is heard."""
 
-    def __init__(self, book: Book, bus: Bus, stage: Stage | None = None, hands: Hands | None = None) -> None:
-        self.book, self.bus, self.stage, self.hands = book, bus, stage, hands
+    def __init__(self, book: Book, ringer: Ringer, hands: Hands) -> None:
+        self.book, self.ringer, self.hands = book, ringer, hands
         self._stop = threading.Event()
-        self._waited = 0
+        self._rounds = 0
+        self._outage = Outage(log, "database", f"nothing is swept stage={hands.stage.name}")
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self) -> None:
@@ -71,20 +157,20 @@ class Sweeper:
         while not self._stop.wait(SWEEP_SECONDS):
             try:
                 self.sweep()
+                self._outage.over()
             except Exception as error:
-                log.warning("sweep failed cause=%s", type(error).__name__)
+                self._outage.met(error)
 
     def sweep(self) -> None:
-        """One round. A row that still waits at the second round in a row has lost its bell."""
-        self.bus.flush()
-        if self.stage is None:
-            return
-        count = waiting(self.book, self.stage)
-        if count and self._waited:
-            # none for busy hands: they look for more work by themselves, and unheard bells would pile up at the broker
-            for _ in range(min(count, self.hands.free if self.hands else 1)):
-                self.bus.ring(self.stage.name)
-        self._waited = count
+        """One round. Busy hands look for more work by themselves: no bell for them, and none is lost."""
+        free = self.hands.free
+        count = waiting(self.book, self.hands.stage) if free else 0
+        self._rounds = self._rounds + 1 if count else 0
+        if self._rounds == _RING_AT:
+            self.ringer.ring(self.hands.stage.name, min(count, free))
+        elif self._rounds >= _LOOK_AT:
+            self._rounds = 0
+            self.hands.look()
 
 
 def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: int) -> None:
@@ -94,8 +180,7 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
     """
     # Celery warns of a worker that runs as root; in a container that is the rule, and not ours to decide
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    bus = Bus(book, app, core.broker_prefix)
-    book.ring = ring_after_commit(bus)
+    ringer = Ringer(Bus(book, app, core.broker_prefix))
     setup_logging.connect(_keep_our_logging, weak=False)
 
     hands = Hands(book, stage, concurrency)
@@ -103,11 +188,11 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
 
     @app.task(name=f"isocenter.{stage.name}")
     def bell(_row_id: str = "") -> None:
-        """More than one piece of work a bell: Celery's thread pool acknowledges late only once a second, a bell a task
-        would crawl at that pace."""
+        """More than one piece of work a bell: its turn stands in the book, not in the bell."""
         hands.answer()
 
-    sweeper = Sweeper(book, bus, stage, hands)
+    sweeper = Sweeper(book, ringer, hands)
+    ringer.start()
     sweeper.start()
     log.info("ready stage=%s concurrency=%d", stage.name, concurrency)
     worker = app.Worker(
@@ -116,18 +201,8 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
     )  # fmt: skip
     worker.start()
     sweeper.stop()
-
-
-def ring_after_commit(bus: Bus) -> Callable[[list[int]], None]:
-    """What a book's `ring` is set to; a broker that is away only leaves the bells in the outbox."""
-
-    def ring(ids: list[int]) -> None:
-        try:
-            bus.flush(ids)
-        except Exception as error:
-            log.warning("bells stay in the outbox cause=%s", type(error).__name__)
-
-    return ring
+    hands.finish(_LAST_SECONDS)
+    ringer.stop()
 
 
 def _keep_our_logging(**_: object) -> None:

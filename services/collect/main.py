@@ -18,7 +18,7 @@ from services.collect.reconcile import reconcile
 from services.collect.scp import Listener
 from services.collect.settings import Settings
 from shared.service import Service, start_service
-from shared.worker import Sweeper, ring_after_commit
+from shared.worker import Ringer
 
 log = logging.getLogger(__name__)
 
@@ -41,23 +41,22 @@ class Collect:
         self.listener = Listener(settings, self.reception, open_associations)
         self.completion = Completion(service.book, settings, self.index, open_associations)
         self.completion.each_round = [self.listener.reap, _every(_CLEAN_SECONDS, self._clean)]
-        self.sweeper = Sweeper(service.book, service.bus)
+        self.ringer = Ringer(service.bus)
 
     def start(self) -> None:
         """Mends what a crash left, then listens."""
-        self.service.book.ring = ring_after_commit(self.service.bus)
+        self.ringer.start()
         self.reconcile()
         self.index.start()
         self.listener.start()
         self.completion.start()
-        self.sweeper.start()
 
     def stop(self) -> None:
         """Accepts no more, lets open associations end, and writes every row."""
         self.listener.stop()
         self.completion.stop()
         self.index.stop()
-        self.sweeper.stop()
+        self.ringer.stop()
 
     def reconcile(self) -> None:
         reconcile(self.service.book, self.folder, self.stale_seconds, self.settings.duplicates)

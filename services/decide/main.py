@@ -45,5 +45,5 @@ def main() -> None:
     def decide(_study_instance_uid: str) -> Save:
         return work(packages, settings)
 
-    stage = Stage("decide", Study, (StudyState.WAITING,), decide)
+    stage = Stage("decide", Study, (StudyState.WAITING,), decide, **settings.patience)
     run_worker(service.book, service.app, stage, service.core, settings.concurrency)

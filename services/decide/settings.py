@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.settings import Section
+from shared.settings import Staged
 
 
 class Rule(BaseModel):
@@ -28,7 +28,7 @@ class Rule(BaseModel):
     """Written where a person asks why."""
 
 
-class Settings(Section):
+class Settings(Staged):
     """What decide reads."""
 
     name: ClassVar[str] = "decide"

@@ -1,13 +1,13 @@
 """Wires gate: a study with its runs in, the gates' words and the runs' turns out."""
 
 import logging
-from datetime import timedelta
 
 from services.gate.settings import Settings
 from services.gate.work import Gates
 from shared.package import usable_packages
 from shared.service import start_service
 from shared.serving import open_models
+from shared.serving.triton_door import TritonDoor
 from shared.settings import Triton
 from shared.stage import Stage
 from shared.store import Study
@@ -30,7 +30,7 @@ def main() -> None:
     )  # fmt: skip
     stage = Stage(
         "gate", Study, (StudyState.GATING,), gates.work,
-        most_attempts=settings.most_attempts, longest_delay=timedelta(minutes=5),
+        only=TritonDoor(models).only, **settings.patience,
     )  # fmt: skip
     try:
         run_worker(service.book, service.app, stage, service.core, settings.concurrency)

@@ -1,13 +1,13 @@
 """Wires infer: a run that may be read in, its findings out."""
 
 import logging
-from datetime import timedelta
 
 from services.infer.settings import Settings
 from services.infer.work import Reader
 from shared.package import usable_packages
 from shared.service import start_service
 from shared.serving import open_models
+from shared.serving.triton_door import TritonDoor
 from shared.settings import Triton
 from shared.stage import Stage
 from shared.store import Run
@@ -30,7 +30,7 @@ def main() -> None:
     )  # fmt: skip
     stage = Stage(
         "infer", Run, (RunState.READY,), reader.work,
-        most_attempts=settings.most_attempts, longest_delay=timedelta(minutes=5),
+        only=TritonDoor(models).only, **settings.patience,
     )  # fmt: skip
     try:
         run_worker(service.book, service.app, stage, service.core, settings.concurrency)

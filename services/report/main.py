@@ -16,7 +16,7 @@ from shared.findings import load_findings
 from shared.package import Manifest, PackageError, ResultsTable, load_package
 from shared.service import start_service
 from shared.settings import Core, Destination, Triton
-from shared.stage import Retry, Save, Stage
+from shared.stage import Retry, Save, Stage, check_lease
 from shared.store import Book, Run
 from shared.store.moves import Row, move, settle, state_of
 from shared.study import RunEvent, RunState
@@ -42,6 +42,7 @@ class Reporter:
         facts, undrawn = self._facts(rows)
         made = report(facts, self.destinations)
         folder = self.core.results_dir / rows.study.study_instance_uid / run_id
+        check_lease()  # who has taken over may have written what is being sent by now
         write_results(folder, made.objects)
         missing = [*made.missing, *undrawn]
         log.info(
@@ -111,5 +112,5 @@ def main() -> None:
         service.book, service.core, settings, service.config.destinations,
         service.config.section(Triton).model_repository,
     )  # fmt: skip
-    stage = Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work)
+    stage = Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work, **settings.patience)
     run_worker(service.book, service.app, stage, service.core, settings.concurrency)

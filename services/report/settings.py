@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import Section
+from shared.settings import Staged
 
 
-class Settings(Section):
+class Settings(Staged):
     """What report reads."""
 
     name: ClassVar[str] = "report"

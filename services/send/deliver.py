@@ -11,7 +11,7 @@ from services.send.doors import Doors
 from services.send.handlers import Refused, Unreachable, last_word
 from shared import metrics
 from shared.settings import Destination
-from shared.stage import GiveUp, Retry, Save
+from shared.stage import GiveUp, Retry, Save, check_lease
 from shared.store import Book, Delivery, Run
 from shared.store.moves import Row, move, settle, state_of
 from shared.study import DeliveryEvent, RunState
@@ -52,6 +52,7 @@ class Courier:
             raise GiveUp(f"{delivery.destination} is no destination in isocenter.toml any more: add it and replay")
         try:
             with self._doors.through(destination.name):
+                check_lease()
                 remark = self._wires[destination.kind](self._data_dir / delivery.path, destination)
         except Retry as error:
             if error.counts:

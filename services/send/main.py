@@ -1,6 +1,5 @@
 """Wires send: deliveries that wait, out to PACS and RIS."""
 
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +19,7 @@ _MOST_ATTEMPTS = 100
 
 
 def send_stage(
-    book: Book, data_dir: Path, destinations: list[Destination], settings: Settings, concurrency: int,
-    lease: timedelta = timedelta(seconds=60),
+    book: Book, data_dir: Path, destinations: list[Destination], settings: Settings, concurrency: int
 ) -> Stage:  # fmt: skip
     """The stage that takes deliveries out, with `concurrency` threads shared evenly among the destinations."""
     room = max(1, concurrency // max(1, len(destinations)))
@@ -30,7 +28,7 @@ def send_stage(
     courier = Courier(book, data_dir, destinations, wires, doors)
     return Stage(
         "send", Delivery, (DeliveryState.WAITING,), courier.deliver,
-        lease=lease, most_attempts=_MOST_ATTEMPTS, only=courier.only,
+        most_attempts=_MOST_ATTEMPTS, only=courier.only, **settings.patience,
     )  # fmt: skip
 
 

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import Section
+from shared.settings import Working
 
 
-class Settings(Section):
+class Settings(Working):
     """What send reads."""
 
     name: ClassVar[str] = "send"

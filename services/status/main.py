@@ -11,7 +11,7 @@ from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.service import Service, start_service
 from shared.settings import Triton
-from shared.worker import ring_after_commit
+from shared.worker import Ringer
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ class _Server(uvicorn.Server):
 def surroundings(service: Service) -> Surroundings:
     """What the API needs of a started service."""
     settings = service.config.section(Settings)
-    service.book.ring = ring_after_commit(service.bus)
     triton_url = service.config.section(Triton).url
     checks = Checks(service.book, service.app, service.core, triton_url, settings.disk_free_gib)
     watch = Watch(service.book, settings.refresh_seconds, settings.followed_studies)
@@ -43,10 +42,13 @@ def main() -> None:
     """Runs until told to stop."""
     service = start_service("status")
     around = surroundings(service)
+    ringer = Ringer(service.bus)
+    ringer.start()
     config = uvicorn.Config(
         make_api(around), host=around.settings.host, port=around.settings.port, log_config=None, access_log=False,
         timeout_graceful_shutdown=5, server_header=False,
     )  # fmt: skip
     log.info("ready page=http://%s:%d/", around.settings.host, around.settings.port)
     _Server(config, around.watch).run()
+    ringer.stop()
     service.book.close()

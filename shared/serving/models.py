@@ -47,8 +47,12 @@ class Models(Protocol):
         """
         ...
 
+    def live(self) -> bool:
+        """Whether the server answers, whatever becomes of a single model."""
+        ...
+
     def ready(self) -> bool:
-        """Whether the server answers."""
+        """Whether the server answers, and with it every model that it was told to load."""
         ...
 
     def model_ready(self, model_name: str) -> bool:

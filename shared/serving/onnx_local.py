@@ -84,6 +84,10 @@ class LocalModels:
 
         return infer_in_batches(arrays, model.config.max_batch_size, infer_once)
 
+    def live(self) -> bool:
+        """They are in this process."""
+        return True
+
     def ready(self) -> bool:
         """Whether there are packages to ask."""
         return self._repository.is_dir()

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
 import tritonclient.grpc as triton
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # A server that comes back is found within a second, not after gRPC's two minutes.
+    # a server that comes back is found within a second, not after gRPC's two minutes
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A proxy set for the web is not for a machine of our own.
@@ -88,26 +87,22 @@ class TritonModels:
                 raise
             return self._infer_rows(model_name, inputs, outputs, version, fresh, deadline)
 
+    def live(self) -> bool:
+        """Whether the server answers, whatever becomes of a single model."""
+        return bool(_ask_shortly(self._client.is_server_live))
+
     def ready(self) -> bool:
-        """Whether the server answers."""
-        try:
-            return bool(self._client.is_server_ready(client_timeout=CALL_TIMEOUT_S))
-        except InferenceServerException:
-            return False
+        """Whether the server answers, and with it every model that it was told to load."""
+        return bool(_ask_shortly(self._client.is_server_ready))
 
     def server_id(self) -> str:
         """The name that the server was started with (--id); empty where none answers."""
-        try:
-            return str(self._client.get_server_metadata(client_timeout=CALL_TIMEOUT_S).name)
-        except InferenceServerException:
-            return ""
+        answer = _ask_shortly(self._client.get_server_metadata)
+        return str(answer.name) if answer else ""
 
     def model_ready(self, model_name: str) -> bool:
         """Whether the model can be asked now."""
-        try:
-            return bool(self._client.is_model_ready(model_name, client_timeout=CALL_TIMEOUT_S))
-        except InferenceServerException:
-            return False
+        return bool(_ask_shortly(self._client.is_model_ready, model_name))
 
     def load(self, model_name: str) -> None:
         """Load the model, or load it anew. Raises ModelUnavailable with the reason where that fails."""
@@ -152,9 +147,7 @@ class TritonModels:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _forget(self, model_name: str) -> None:
@@ -278,6 +271,14 @@ class TritonModels:
 
     def _unregister(self, name: str) -> None:
         self._client.unregister_system_shared_memory(name, client_timeout=CALL_TIMEOUT_S)
+
+
+def _ask_shortly(ask: Any, *what: str) -> Any:
+    """The answer, or None."""
+    try:
+        return ask(*what, client_timeout=CALL_TIMEOUT_S)
+    except InferenceServerException:
+        return None
 
 
 def is_this_host(url: str) -> bool:

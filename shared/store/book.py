@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, text
 from sqlmodel import Session, create_engine
 
+from shared.store.patience import LONGEST_SILENCE, Patient
 from shared.store.tables import Outbox
 
+_LONGEST_ANSWER = 3  # seconds, where somebody waits to hear whether the database is there
 _MIGRATION_LOCK = 0x150CE17E  # PostgreSQL's advisory lock while migrating
 
 
@@ -46,10 +48,17 @@ class Book:
             self.ring([row.id for row in written if row.id is not None])
 
     def reachable(self) -> bool:
-        """Whether the database answers."""
+        """Whether the database answers within seconds; asked on a connection of its own, since one from the pool may be
+        in use, or half dead."""
         try:
-            with self.engine.connect() as connection:
-                connection.execute(text("select 1"))
+            if self.engine.dialect.name == "postgresql":
+                url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+                with Patient.connect(url, connect_timeout=_LONGEST_ANSWER) as own:
+                    own.longest_silence = _LONGEST_ANSWER
+                    own.execute("select 1")
+            else:
+                with self.engine.connect() as connection:
+                    connection.execute(text("select 1"))
         except Exception:
             return False
         return True
@@ -69,9 +78,13 @@ class Book:
     def _migration_lock(self) -> Iterator[Connection]:
         with self._writing.connect() as connection:
             if connection.dialect.name == "postgresql":
+                driver: Any = connection.connection.driver_connection
+                driver.longest_silence = None  # another process may be migrating, and a large table takes its time
                 connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             yield connection
             connection.commit()
+            if connection.dialect.name == "postgresql":
+                driver.longest_silence = LONGEST_SILENCE
 
     def close(self) -> None:
         self.engine.dispose()
@@ -87,10 +100,12 @@ def open_book(url: str) -> Book:
 def _engine(url: str) -> Engine:
     # hide_parameters: an error's text goes into logs, the values of a statement name patients
     if not url.startswith("sqlite"):
-        return create_engine(
+        engine = create_engine(
             url, hide_parameters=True, pool_pre_ping=True, pool_size=5, max_overflow=10,
             connect_args={"connect_timeout": 5},
         )  # fmt: skip
+        event.listen(engine, "do_connect", lambda _dialect, _record, args, named: Patient.connect(*args, **named))
+        return engine
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)

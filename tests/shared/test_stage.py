@@ -3,7 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from shared.logs import _Formatter
-from shared.stage import GiveUp, Retry, Stage, _locked, claim, run_next, waiting
+from shared.stage import GiveUp, Retry, Stage, _locked, check_lease, claim, run_next, waiting
 from shared.store import Delivery, Journal, Outbox, Study, open_book, utc_now
 from shared.store.moves import AGEING, enter, move
 from shared.study import DeliveryState, StudyEvent, StudyState
@@ -200,7 +200,119 @@ def test_what_brings_its_worker_down_each_time_ends_dead(book):
     assert run_next(book, stage)
     study = read_study(book, "1.2.3")
     assert (study.state, study.lease_owner) == ("dead", "")
-    assert "the worker ended in the middle of each of its 3 attempts" in study.reason
+    assert "its worker ended in the middle of the last of 3 attempts" in study.reason
+
+
+def test_a_row_dead_by_its_workers_death_keeps_the_last_error_that_was_told(book):
+    add_study(book, "1.2.3")
+
+    def fail(_uid):
+        raise Retry("Triton lost its process")
+
+    stage = stage_of(fail, most_attempts=2, lease=timedelta(seconds=0), first_delay=timedelta(0))
+    assert run_next(book, stage)
+    assert claim(book, stage), "a worker that takes it up, and ends"
+    time.sleep(0.01)
+    assert run_next(book, stage)
+    study = read_study(book, "1.2.3")
+    assert study.state == "dead"
+    assert "the last error that an attempt told: Triton lost its process" in study.reason
+
+
+def test_work_that_hangs_for_ever_ends_dead_and_the_next_is_not_disturbed(book):
+    """Its thread can't be ended: the row is taken from it, and the attempt counts."""
+    for uid in ("1.1", "1.2"):
+        add_study(book, uid)
+    for_ever, hung = threading.Event(), []
+
+    def work(uid):
+        if uid == "1.1":
+            for_ever.wait(30)
+        return refuse(uid)
+
+    stage = stage_of(
+        work, most_attempts=2, first_delay=timedelta(0), longest_work=timedelta(seconds=0.3),
+        hung=lambda: hung.append(1),
+    )  # fmt: skip
+    ended = threading.Event()
+
+    def worker():
+        while not ended.is_set():
+            if not run_next(book, stage):
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=worker) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    _until(lambda: read_study(book, "1.1").state == "dead" and read_study(book, "1.2").state == "refused")
+    ended.set()
+    assert "took longer than decide.longest_work_seconds (0.3 s)" in read_study(book, "1.1").reason
+    assert len(hung) == 2
+    for_ever.set()
+    for thread in threads:
+        thread.join(10)
+    assert read_study(book, "1.1").state == "dead"
+
+
+def _until(true, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def test_who_wakes_up_after_another_has_taken_over_stops_before_what_cant_be_taken_back(book):
+    """SIGSTOP, and SIGCONT when the lease has run out: renewals stop with the process."""
+    add_study(book, "1.2.3")
+    stopped, woken, sent = threading.Event(), threading.Event(), []
+
+    def work(uid):
+        if not sent:
+            stopped.set()
+            woken.wait(20)
+        check_lease()
+        sent.append(uid)
+        return refuse(uid)
+
+    stage = stage_of(work)
+    first = threading.Thread(target=run_next, args=(book, stage))
+    first.start()
+    assert stopped.wait(10)
+    with book.write() as session:  # as if the lease had run out while it was stopped
+        row = session.get(Study, "1.2.3")
+        row.lease_until = utc_now() - timedelta(seconds=1)
+        session.add(row)
+    sent.append("the other's")
+    assert run_next(book, stage)
+    woken.set()
+    first.join(10)
+    assert sent == ["the other's", "1.2.3"], "once, by the second"
+    assert read_study(book, "1.2.3").state == "refused"
+
+
+def test_a_lease_from_before_the_clock_was_set_back_does_not_hold_for_ever(book):
+    add_study(book, "1.2.3")
+    with book.write() as session:
+        row = session.get(Study, "1.2.3")
+        row.lease_owner, row.lease_until = "who died", utc_now() + timedelta(hours=5)
+        session.add(row)
+    assert waiting(book, stage_of(refuse)) == 1
+    assert run_next(book, stage_of(refuse))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("wrong", [timedelta(hours=-3), timedelta(hours=3)])
+def test_a_host_whose_clock_is_wrong_judges_leases_by_the_databases(postgres_url, monkeypatch, wrong):
+    book = open_book(postgres_url)
+    book.migrate()
+    add_study(book, "1.2.3")
+    stage = stage_of(refuse)
+    assert claim(book, stage)
+    monkeypatch.setattr("shared.store.clock.utc_now", lambda: datetime.now(UTC) + wrong)
+    monkeypatch.setattr("shared.store.tables.utc_now", lambda: datetime.now(UTC) + wrong)
+    assert claim(book, stage) is None, "its lease holds"
+    assert waiting(book, stage) == 0
+    book.close()
 
 
 def test_an_outcome_waits_for_the_database_and_the_work_is_not_done_twice(book):

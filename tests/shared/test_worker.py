@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from kombu import Connection, Exchange, Queue
@@ -145,11 +146,27 @@ def test_what_was_rung_leaves_the_outbox_whatever_the_broker_raises_at_the_next(
     book.close()
 
 
-def test_busy_hands_are_not_rung_and_a_bell_ends_in_time_to_be_acknowledged(tmp_path):
+class Bells:
+    """A ringer that only notes."""
+
+    def __init__(self):
+        self.rung = []
+
+    def ring(self, stage, times):
+        self.rung.append((stage, times))
+
+
+@pytest.fixture
+def small_book(tmp_path):
     book = open_book(f"sqlite:///{tmp_path}/b.db")
     book.migrate()
+    yield book
+    book.close()
+
+
+def test_busy_hands_are_not_rung_and_a_bell_ends_in_time_to_hear_another(small_book):
     for n in range(50):
-        add(book, f"1.{n}")
+        add(small_book, f"1.{n}")
     begun, go_on = threading.Event(), threading.Event()
 
     def work(_uid):
@@ -157,29 +174,72 @@ def test_busy_hands_are_not_rung_and_a_bell_ends_in_time_to_be_acknowledged(tmp_
         go_on.wait(20)
         return lambda session, row: move(session, row, StudyEvent.REFUSED, "")
 
-    hands = Hands(book, Stage("decide", Study, (StudyState.WAITING,), work), 1)
-    bells = []
-    bus = Bus(book, celery_app("memory://", tmp_path))
-    bus.flush = lambda ids=None, limit=200: 0
-    bus.ring = lambda stage, by="sweeper", row_id="": bells.append(stage) or True
-    sweeper = Sweeper(book, bus, hands.stage, hands)
+    hands, bells = Hands(small_book, Stage("decide", Study, (StudyState.WAITING,), work), 1), Bells()
+    sweeper = Sweeper(small_book, bells, hands)
     thread = threading.Thread(target=hands.answer, args=(0.05,))
     thread.start()
     assert begun.wait(10)
-    sweeper.sweep()
-    sweeper.sweep()
-    assert bells == []
+    for _ in range(5):
+        sweeper.sweep()
+    assert bells.rung == []
     time.sleep(0.05)
     go_on.set()
     thread.join(20)
-    assert refused(book) == 1, "the others wait for the next bell"
+    assert refused(small_book) == 1, "the others wait for the next bell"
     sweeper.sweep()
-    assert bells == ["decide"]
-    book.close()
+    sweeper.sweep()
+    assert bells.rung == [("decide", 1)]
+
+
+def test_a_bell_that_nobody_hears_is_rung_once_and_then_the_book_is_looked_at(small_book):
+    """The broker takes bells and brings none, or its connection hangs: the work goes on all the same."""
+    add(small_book, "1.1")
+    stage = Stage("decide", Study, (StudyState.WAITING,), lambda _: lambda s, r: move(s, r, StudyEvent.REFUSED, ""))
+    hands, bells = Hands(small_book, stage, 2), Bells()
+    sweeper = Sweeper(small_book, bells, hands)
+    for _ in range(3):
+        sweeper.sweep()
+    assert bells.rung == [("decide", 1)]
+    assert refused(small_book) == 0
+    sweeper.sweep()
+    until(lambda: refused(small_book) == 1)
+    until(lambda: hands.free == 2)
+
+
+def test_a_hand_that_hangs_ends_its_process_after_what_else_is_in_hand(small_book):
+    for uid in ("1.1", "1.2"):
+        add(small_book, uid)
+    hung, other, ended = threading.Event(), threading.Event(), []
+
+    def work(uid):
+        (hung if uid == "1.1" else other).wait(20)
+        return lambda session, row: move(session, row, StudyEvent.REFUSED, "")
+
+    stage = Stage("decide", Study, (StudyState.WAITING,), work, longest_work=timedelta(seconds=1))
+    hands = Hands(small_book, stage, 2, end=lambda code: ended.append((code, refused(small_book))))
+    threads = [threading.Thread(target=hands.answer) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: hands.free == 0)
+    time.sleep(0.2)
+    other.set()
+    until(lambda: ended)
+    assert ended == [(1, 1)], "once, and the other piece is finished and written"
+    with small_book.read() as session:
+        row = session.get(Study, "1.1")
+    assert (row.state, row.attempts, row.lease_owner) == ("waiting", 1, "")
+    assert "longer than decide.longest_work_seconds" in row.reason
+    hung.set()
+    for thread in threads:
+        thread.join(20)
+    assert refused(small_book) == 1, "what the hung thread says in the end is not heard"
 
 
 def test_a_bell_while_the_database_is_away_ends_quietly(tmp_path, caplog):
     book = open_book(f"sqlite:///{tmp_path}/b.db")  # without tables
-    Hands(book, Stage("decide", Study, (StudyState.WAITING,), lambda _: None), 1).answer()
-    assert [r.getMessage() for r in caplog.records] == ["nothing taken up stage=decide cause=OperationalError"]
+    hands = Hands(book, Stage("decide", Study, (StudyState.WAITING,), lambda _: None), 1)
+    for _ in range(20):
+        hands.answer()
+    (line,) = caplog.messages
+    assert line == "database away for 0 s, nothing is taken up stage=decide cause=OperationalError"
     book.close()

@@ -262,7 +262,7 @@ from shared.study import RunEvent
 url, data_dir, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 pacs = Destination(name="PACS", kind="dicom", host="127.0.0.1", port=port, ae_title="PACS")
 book = open_book(url)
-run_next(book, send_stage(book, data_dir, [pacs], Settings(), 1, lease=timedelta(seconds=2)))
+run_next(book, send_stage(book, data_dir, [pacs], Settings(lease_seconds=3), 1))
 """
 
 
