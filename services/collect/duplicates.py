@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
-from services.collect.handlers import StoredInstance, correct_study, instance_row, is_beside, makes_new_revision
+from services.collect.handlers import StoredInstance, correct_study, instance_values, is_beside, makes_new_revision
 from shared.own_results import is_own_result
 from shared.store import Duplicate, Instance, Journal, Study
 from shared.store.moves import move, state_of, supersede_unfinished
@@ -22,15 +22,14 @@ _BYTES = ("path", "size", "sha256", "calling_ae_title", "received_at")
 _CONTENT = (*_BYTES, "series_instance_uid", "sop_class_uid", "transfer_syntax_uid", "header")
 
 
-def write_duplicates(
-    session: Session, study: Study, known: dict[str, Instance], others: Sequence[StoredInstance], policy: Policy
-) -> None:
-    """Writes what `others` change, in the order in which they came; the study's row is locked by the caller.
-
-    Args:
-        known: the study's rows by SOP Instance UID, each of which has other bytes than its one of `others` had.
-    """
+def write_duplicates(session: Session, study: Study, others: Sequence[StoredInstance], policy: Policy) -> None:
+    """Writes what `others`, whose UIDs are in the book with other bytes, change, in the order in which they came; the
+    study's row is locked by the caller."""
     session.flush()
+    uids = {other.header.sop_instance_uid for other in others}
+    of_study = select(Instance).where(Instance.study_instance_uid == study.study_instance_uid)
+    rows = session.exec(of_study.where(col(Instance.sop_instance_uid).in_(uids)))
+    known = {row.sop_instance_uid: row for row in rows}
     told: dict[str, list[StoredInstance]] = {"conflict": [], "replaced": []}
     for other in sorted(others, key=lambda one: one.received_at):
         if event := _write(session, known[other.header.sop_instance_uid], other, policy):
@@ -46,22 +45,21 @@ def write_duplicates(
 def _write(session: Session, row: Instance, other: StoredInstance, policy: Policy) -> str:
     """Returns what is to be told: "replaced" when the other bytes are the ones that are read from now on, "conflict"
     when they are kept beside, nothing when they were there before."""
-    kept = session.get(Duplicate, other.path)
+    kept, new = session.get(Duplicate, other.path), instance_values(other)
     if other.sha256 == row.sha256 or (kept and (policy != "replace" or kept.overtaken)):
         return ""
     if not replaces(row, other, policy):
         if kept is None:
-            session.add(_duplicate(row, overtaken=policy == "replace", **_facts(instance_row(other))))
+            session.add(_duplicate(row, overtaken=policy == "replace", **{name: new[name] for name in _BYTES}))
             row.conflicts += 1
             session.add(row)
         return "" if kept else "conflict"
-    session.add(_duplicate(row, overtaken=True, **_facts(row)))
+    session.add(_duplicate(row, overtaken=True, **row.model_dump(include=set(_BYTES))))
     if kept:
         session.delete(kept)
     row.conflicts += kept is None
-    new = instance_row(other)
     for name in _CONTENT:
-        setattr(row, name, getattr(new, name))
+        setattr(row, name, new[name])
     session.add(row)
     session.flush()
     return "replaced"
@@ -100,10 +98,6 @@ def reopen(session: Session, study: Study, what: str, actor: str) -> None:
 
 def _duplicate(row: Instance, **facts: Any) -> Duplicate:
     return Duplicate(study_instance_uid=row.study_instance_uid, sop_instance_uid=row.sop_instance_uid, **facts)
-
-
-def _facts(row: Instance) -> dict[str, Any]:
-    return row.model_dump(include=set(_BYTES))
 
 
 def _is_own(header: dict[str, object]) -> bool:

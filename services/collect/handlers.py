@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.dicom.header import Header
 from shared.own_results import is_own_result
-from shared.store import Instance, Study
+from shared.store import Study
 from shared.study import StudyState
 
 # C-STORE statuses, PS3.4 table B.2-1
@@ -98,9 +98,9 @@ def is_beside(name: str) -> bool:
     return "~" in name
 
 
-def difference(stored: list[StoredInstance], known: dict[str, Instance]) -> Difference:
-    """Tells new instances from known ones and from conflicts. `known` are the study's rows by SOP Instance UID."""
-    found, digests = Difference(), {uid: row.sha256 for uid, row in known.items()}
+def difference(stored: list[StoredInstance], known: dict[str, str]) -> Difference:
+    """Tells new instances from known ones and from conflicts. `known` are the study's digests by SOP Instance UID."""
+    found, digests = Difference(), dict(known)
     for one in stored:
         uid = one.header.sop_instance_uid
         if uid not in digests:
@@ -149,15 +149,16 @@ def correct_study(study: Study, stored: list[StoredInstance]) -> None:
     complete_study(study, stored)
 
 
-def instance_row(stored: StoredInstance) -> Instance:
-    """The index row of a stored instance."""
+def instance_values(stored: StoredInstance) -> dict[str, Any]:
+    """The index row of a stored instance, by column."""
     header = stored.header
-    return Instance(
-        study_instance_uid=header.study_instance_uid, sop_instance_uid=header.sop_instance_uid,
-        series_instance_uid=header.series_instance_uid, sop_class_uid=header.sop_class_uid,
-        transfer_syntax_uid=header.transfer_syntax_uid, path=stored.path, size=stored.size, sha256=stored.sha256,
-        calling_ae_title=stored.calling_ae_title[:16], received_at=stored.received_at, header=header.attributes,
-    )  # fmt: skip
+    return {
+        "study_instance_uid": header.study_instance_uid, "sop_instance_uid": header.sop_instance_uid,
+        "series_instance_uid": header.series_instance_uid, "sop_class_uid": header.sop_class_uid,
+        "transfer_syntax_uid": header.transfer_syntax_uid, "path": stored.path, "size": stored.size,
+        "sha256": stored.sha256, "calling_ae_title": stored.calling_ae_title[:16],
+        "received_at": stored.received_at, "header": header.attributes, "conflicts": 0,
+    }  # fmt: skip
 
 
 def makes_new_revision(state: StudyState) -> bool:

@@ -10,7 +10,6 @@ from services.collect.handlers import (
     Refusal,
     complete_study,
     difference,
-    instance_row,
     is_complete,
     is_safe_uid,
     judge,
@@ -63,13 +62,12 @@ def test_another_sop_class_than_announced_is_a_mismatch(tools) -> None:
 
 
 def test_new_known_and_other_bytes_are_told_apart(tools) -> None:
-    known = instance_row(tools.instance("1.2", "1.4", digest="a" * 64))
     batch = [
         tools.instance("1.2", "1.4", digest="a" * 64), tools.instance("1.2", "1.4", digest="b" * 64),
         tools.instance("1.2", "1.5", digest="c" * 64), tools.instance("1.2", "1.5", digest="c" * 64),
         tools.instance("1.2", "1.5", digest="d" * 64),
     ]  # fmt: skip
-    found = difference(batch, {"1.4": known})
+    found = difference(batch, {"1.4": "a" * 64})
     assert found.new == [batch[2]]
     assert found.conflicts == [batch[1], batch[4]]
 

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -12,9 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy.exc import DataError
 
 from services.collect.folder import Kept, StoreFolder, data_set_sha256
-from services.collect.handlers import StoredInstance, instance_row
+from services.collect.handlers import StoredInstance, instance_values
 from services.collect.reconcile import reconcile
-from shared.store import Instance
 
 STUDY = "1.2.3"
 
@@ -143,12 +143,12 @@ def test_a_file_that_the_database_refuses_keeps_collect_from_nothing(any_book, p
     for n in range(3):
         put(folder, tools.image(STUDY, sop=f"1.4.{n}"))
 
-    def row(stored: StoredInstance) -> Instance:
+    def values(stored: StoredInstance) -> dict[str, Any]:
         if stored.header.sop_instance_uid == "1.4.1":
             raise DataError("insert", {}, Exception("value out of range"))
-        return instance_row(stored)
+        return instance_values(stored)
 
-    monkeypatch.setattr("services.collect.index.instance_row", row)
+    monkeypatch.setattr("services.collect.index.instance_values", values)
     found = reconcile(any_book, folder, 120)
     assert (found.files, found.indexed, found.strange) == (3, 2, 1)
     assert [r.sop_instance_uid for r in pages_of(any_book).instances(STUDY)] == ["1.4.0", "1.4.2"]
