@@ -17,6 +17,7 @@ OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 C.5.7
+UNSUPPORTED_SOP_CLASS = 0x0122  # PS3.7 C.5.6
 
 # PS3.5 9.1 forbids leading zeros, scanners write them all the same. Digits and single dots can't leave a folder.
 _SAFE_UID = re.compile(r"[0-9]+(\.[0-9]+)*")

@@ -40,7 +40,7 @@ class Collect:
         self.reception = Reception(settings, self.folder, quarantine, self.index)
         self.listener = Listener(settings, self.reception, open_associations)
         self.completion = Completion(service.book, settings, self.index, open_associations)
-        self.completion.each_round = [self.listener.reap, _every(_CLEAN_SECONDS, self._clean)]
+        self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean)]
         self.ringer = Ringer(service.bus)
 
     def start(self) -> None:

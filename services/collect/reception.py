@@ -6,21 +6,21 @@ from collections import defaultdict
 from collections.abc import Hashable
 from pathlib import Path
 
-from services.collect.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.folder import Kept, StoreFolder
 from services.collect.handlers import (
     CANNOT_UNDERSTAND,
     DUPLICATE_SOP_INSTANCE,
-    OUT_OF_RESOURCES,
     Refusal,
     StoredInstance,
     judge,
     place,
 )
+from services.collect.incoming import Incoming, disk_refuses, no_room
 from services.collect.index import Index
 from services.collect.quarantine import QuarantineFolder
 from services.collect.settings import Settings
 from shared import metrics
-from shared.dicom.header import Header, read_header
+from shared.dicom.header import Header, read_header, scan_header
 from shared.dicom.problems import UnreadableInstance
 from shared.own_results import is_own_result
 from shared.store import utc_now
@@ -40,15 +40,11 @@ class Reception:
         """Bytes that may still be written; none or less: no more is taken."""
         return self.folder.free_bytes() - self.settings.least_free_bytes
 
-    def store(
-        self, received: Path, sop_class_uid: str, sop_instance_uid: str, peer: str, association: Hashable
-    ) -> StoredInstance:
+    def store(self, incoming: Incoming, peer: str, association: Hashable) -> StoredInstance:
         """Files one received Part 10 file; when this returns, success may be answered.
 
         Args:
-            received: the file, in the store's incoming folder; it is moved or removed.
-            sop_class_uid: the affected SOP class of the C-STORE.
-            sop_instance_uid: its affected SOP instance.
+            incoming: the file, whole and closed; it is moved or removed.
             peer: the calling AE title.
             association: what `association_ended` will be called with.
 
@@ -56,34 +52,42 @@ class Reception:
             Refusal: the instance is not stored; the status to answer with. What could not be used is in quarantine.
         """
         try:
-            return self._store(received, sop_class_uid, sop_instance_uid, peer, association)
+            return self._store(incoming, peer, association)
         except Refusal as refusal:
             if refusal.keep:
-                self._keep_apart(received, peer, refusal)
+                self._keep_apart(incoming.path, peer, refusal)
             raise
         except OSError as error:
-            log.error("store refused by the disk cause=%s peer=%s", error.strerror, peer)
-            raise Refusal(OUT_OF_RESOURCES, "the storage can't be written", "disk", keep=False) from error
+            raise disk_refuses(error) from error
+        finally:
+            incoming.discard()
 
-    def _store(
-        self, received: Path, sop_class_uid: str, sop_instance_uid: str, peer: str, association: Hashable
-    ) -> StoredInstance:
+    def _store(self, incoming: Incoming, peer: str, association: Hashable) -> StoredInstance:
+        if incoming.refusal:
+            raise incoming.refusal
         if self.room() <= 0:
-            raise Refusal(OUT_OF_RESOURCES, "no room left on the storage", "no_room", keep=False)
-        size = received.stat().st_size
-        try:
-            header = read_header(received)
-        except UnreadableInstance as error:
-            raise Refusal(CANNOT_UNDERSTAND, error.reason, "unreadable") from error
-        judge(header, sop_class_uid, sop_instance_uid)
-        digest = data_set_sha256(received, header.data_set_offset)
-        kept, where = self.folder.keep(received, place(header), digest, self._keeps_others(header))
+            raise no_room()
+        header = self._header(incoming)
+        judge(header, incoming.request.sop_class_uid, incoming.request.sop_instance_uid)
+        digest = incoming.digest()
+        kept, where = self.folder.keep(incoming.path, place(header), digest, self._keeps_others(header))
         if kept is Kept.REFUSED:
             raise Refusal(DUPLICATE_SOP_INSTANCE, "other bytes are stored under this SOPInstanceUID", "duplicate")
+        size = incoming.start + incoming.size
         stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer)
         self._count(stored, kept, association)
         self.index.add(stored)
         return stored
+
+    def _header(self, incoming: Incoming) -> Header:
+        """From the bytes that are at hand, where these are in order; else from the file, which tells what is not."""
+        header = scan_header(incoming.head, incoming.size, incoming.transfer_syntax_uid, incoming.start)
+        if header is not None:
+            return header
+        try:
+            return read_header(incoming.path)
+        except UnreadableInstance as error:
+            raise Refusal(CANNOT_UNDERSTAND, error.reason, "unreadable") from error
 
     def _keeps_others(self, header: Header) -> bool:
         """A result of ours that a PACS has changed on its way back is no mistake of the PACS': it is never refused."""
@@ -106,12 +110,18 @@ class Reception:
         except OSError as error:
             log.error("quarantine refused by the disk cause=%s peer=%s", error.strerror, peer)
 
-    def association_ended(self, association: Hashable) -> None:
-        """Makes durable what the association brought, where that was put off until now, and has its rows written."""
+    def association_ended(self, association: Hashable) -> bool:
+        """Makes durable what the association brought, where that was put off until now, and has its rows written.
+
+        False: the disk refuses, and what was answered with success may be lost in a power cut.
+        """
         with self._lock:
             places = self._unsynced.pop(association, [])
         try:
             self.folder.sync(places)
         except OSError as error:
             log.error("instances not made durable count=%d cause=%s", len(places), error.strerror)
-        self.index.flush_soon()
+            return False
+        finally:
+            self.index.flush_soon()
+        return True

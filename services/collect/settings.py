@@ -52,6 +52,11 @@ class Settings(Section):
     on open ones are answered 0xA700 (out of resources)."""
     most_associations: int = Field(default=32, ge=1, le=1000)
     """Associations at once; more are rejected: local limit exceeded."""
+    most_instance_bytes: int = Field(default=2**33, ge=2**20)
+    """Larger instances are answered 0xA700 (out of resources); nothing of them is kept."""
+    slowest_bytes_per_second: int = Field(default=512, ge=0)
+    """A sender that brings less than this, over twenty seconds within one message, is aborted: it would hold its place
+    for ever."""
     maximum_pdu_bytes: int = Field(default=131072, ge=16384, le=2**20)
     """Offered as the largest PDU. The default is the largest that DCMTK sends."""
     acse_timeout_seconds: float = Field(default=30.0, gt=0)
