@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.findings import Code
+from shared.result_profiles import DICOM_KINDS, DicomKind
 from shared.toml_lines import describe_errors
 
 log = logging.getLogger(__name__)
@@ -130,9 +131,9 @@ class GatesTable(_Table):
 
 
 class ResultsTable(_Table):
-    """[results]: which objects come out."""
+    """[results]: which objects may come out; which of them are made is for the destinations to say."""
 
-    dicom: list[Literal["SR", "SC"]] = ["SR", "SC"]
+    dicom: list[DicomKind] = list(DICOM_KINDS)
     hl7: list[Literal["ORU"]] = ["ORU"]
 
 

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.result_profiles import Wanted
+
 CONFIG_VARIABLE = "ISOCENTER_CONFIG"
 SECRETS_VARIABLE = "ISOCENTER_SECRETS_DIR"
 
@@ -154,10 +156,8 @@ class Triton(Section):
         return _absolute(value)
 
 
-class Destination(BaseModel):
+class Destination(Wanted):
     """[[destinations]]: where results go."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     kind: Literal["dicom", "mllp"]
@@ -165,8 +165,6 @@ class Destination(BaseModel):
     port: int = Field(ge=1, le=65535)
     ae_title: str = Field(default="", max_length=16)
     """dicom: the AE title that is called."""
-    objects: list[Literal["SR", "SC", "ORU"]] = []
-    """Which objects go there; empty: SR and SC to DICOM, ORU to MLLP."""
     receiving_application: str = ""
     """mllp: MSH-5."""
     receiving_facility: str = ""
@@ -182,7 +180,7 @@ class Destination(BaseModel):
             raise ValueError(
                 "a dicom destination needs ae_title: the AE title of the PACS, as its administrator gave it"
             )
-        self.objects = self.objects or (["SR", "SC"] if self.kind == "dicom" else ["ORU"])
+        self.settle_objects(self.kind)
         return self
 
 

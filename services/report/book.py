@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from services.report.facts import Predecessor, ResultObject
-from services.report.identity import control_id, series_uid_of
+from services.report.identity import FLAVOURS_APART, control_id
 from shared.own_results import is_own_result
 from shared.stage import GiveUp
 from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
@@ -36,8 +36,8 @@ class Rows:
     released: str
 
 
-def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
-    """Everything about a run; `series_number` is where the results' series begin.
+def read_rows(session: Session, run_id: str, series_number: int, flavours: int = 1) -> Rows:
+    """Everything about a run; `series_number` is where the results' series begin, of each of the `flavours`.
 
     The run is apart from the session, and its reason is the gates': a failed attempt overwrites the row's own.
 
@@ -57,7 +57,7 @@ def read_rows(session: Session, run_id: str, series_number: int) -> Rows:
         first_at=_first_at(session, run),
         instances=[i for i in instances if i.series_instance_uid in run.series],
         gate_results=_gate_results(session, run),
-        first_series_number=_first_series_number(session, run, instances, series_number),
+        first_series_number=_first_series_number(session, run, instances, series_number, flavours),
         predecessors=_predecessors(session, run),
         corrects=_corrects(session, run),
         released=_released(session, run),
@@ -95,14 +95,14 @@ def _gate_results(session: Session, run: Run) -> list[GateResult]:
     return [r for r in results if not r.series_instance_uid or r.series_instance_uid in run.series]
 
 
-def _first_series_number(session: Session, run: Run, instances: Sequence[Instance], start: int) -> int:
+def _first_series_number(session: Session, run: Run, instances: Sequence[Instance], start: int, flavours: int) -> int:
     """A place for the run's series, apart from the study's own and from other runs'.
 
     It is the same at every replay, also once the PACS has routed our results back to us.
     """
     taken = {i.header.get("series_number") for i in instances if not is_own_result(i.header)}
-    while any(number in taken for number in range(start, start + 1000)):
-        start += 1000
+    while any(number in taken for number in range(start, start + flavours * FLAVOURS_APART)):
+        start += FLAVOURS_APART
     query = select(Run.id).where(Run.study_instance_uid == run.study_instance_uid)
     runs = list(session.exec(query.order_by(col(Run.created_at), col(Run.id))).all())
     return start + SERIES_PER_RUN * runs.index(run.id)
@@ -114,7 +114,7 @@ def _predecessors(session: Session, run: Run) -> list[Predecessor]:
         return []
     query = select(Delivery).where(Delivery.run_id == run.supersedes, Delivery.state == DeliveryState.DELIVERED)
     found = {(d.kind, d.identifier) for d in session.exec(query).all() if d.kind != "ORU"}
-    return [Predecessor(kind, series_uid_of(run.supersedes, kind), uid) for kind, uid in sorted(found)]
+    return [Predecessor(kind, run.supersedes, uid) for kind, uid in sorted(found)]
 
 
 def _corrects(session: Session, run: Run) -> frozenset[str]:

@@ -1,12 +1,14 @@
-"""The structured report: TID 1500 in a Comprehensive 3D SR, every region a 2D SCOORD (what viewers draw)."""
+"""The structured report: TID 1500, in the SOP class and with the kind of coordinates that the flavour says."""
 
 from collections.abc import Sequence
 
 from highdicom.sr import (
     Comprehensive3DSR,
+    ComprehensiveSR,
     ContainerContentItem,
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
+    EnhancedSR,
     MeasurementReport,
     ObservationContext,
     ObserverContext,
@@ -14,10 +16,10 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
-from pydicom.uid import Comprehensive3DSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from services.report import codes
-from services.report.facts import ResultObject, RunFacts
+from services.report.facts import RunFacts
 from services.report.identity import (
     MANUFACTURER,
     SCHEME,
@@ -25,24 +27,34 @@ from services.report.identity import (
     fill_request,
     first_source,
     series_description,
-    to_result,
+    series_uid_of,
+    sop_instance_uid_of,
 )
 from services.report.image_library import image_library
 from services.report.measurement_groups import AnyGroup, Groups
 from services.report.source_header import ALWAYS
+from services.report.text import UTF_8
+from shared.result_profiles import SrFlavour
 from shared.uids import derived_uid
 
 KIND = "SR"
+DOCUMENTS: dict[SrFlavour, type[EnhancedSR | ComprehensiveSR | Comprehensive3DSR]] = {
+    "comprehensive-3d": Comprehensive3DSR, "comprehensive": ComprehensiveSR, "enhanced": EnhancedSR,
+}  # fmt: skip
+SOP_CLASSES: dict[SrFlavour, str] = {
+    "comprehensive-3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage,
+    "enhanced": EnhancedSRStorage,
+}  # fmt: skip
 
 
-def build(facts: RunFacts) -> list[ResultObject]:
+def build(facts: RunFacts) -> list[Dataset]:
     """The run's report.
 
     Raises:
         CannotBuild: no source image could be read.
         ValueError: highdicom refuses what the findings or the sources say.
     """
-    return [to_result(document(facts), KIND, 1)]
+    return [document(facts)]
 
 
 def document(facts: RunFacts) -> Dataset:
@@ -51,7 +63,7 @@ def document(facts: RunFacts) -> Dataset:
     shell = Dataset()
     fill_identity(shell, facts, KIND, 1, series_description(facts, "report"))
     evidence = [_with(ds, shell) for ds in facts.sources]
-    report = Comprehensive3DSR(
+    report = DOCUMENTS[facts.flavour.sr_flavour](
         evidence=evidence,
         content=_content(facts)[0],
         series_instance_uid=shell.SeriesInstanceUID,
@@ -60,7 +72,7 @@ def document(facts: RunFacts) -> Dataset:
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
-        specific_character_set="ISO_IR 192",
+        specific_character_set=UTF_8,
     )
     report.update(shell)
     report.Modality = "SR"
@@ -133,13 +145,15 @@ def _fill_coding_scheme(report: Dataset) -> None:
 
 
 def _fill_predecessors(report: Dataset, facts: RunFacts) -> None:
-    """The reports that late images have outdated (PS3.3 C.17.2.3)."""
-    items = []
+    """The reports that late images have outdated, of this flavour: a destination has no other (PS3.3 C.17.2.3)."""
+    items, flavour = [], facts.flavour
     for old in (p for p in facts.predecessors if p.kind == KIND):
+        if old.sop_instance_uid != sop_instance_uid_of(old.run_id, KIND, flavour, 1):
+            continue
         instance, series, study = Dataset(), Dataset(), Dataset()
-        instance.ReferencedSOPClassUID = Comprehensive3DSRStorage
+        instance.ReferencedSOPClassUID = SOP_CLASSES[flavour.sr_flavour]
         instance.ReferencedSOPInstanceUID = old.sop_instance_uid
-        series.SeriesInstanceUID, series.ReferencedSOPSequence = old.series_instance_uid, [instance]
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = series_uid_of(old.run_id, KIND, flavour), [instance]
         study.StudyInstanceUID, study.ReferencedSeriesSequence = facts.study.study_instance_uid, [series]
         items.append(study)
     if items:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from services.report.planes import Plane
 from shared.findings import Finding, QualityScore, SourceImage
+from shared.result_profiles import DICOM_KINDS, Flavour
 from shared.store import GateResult, Order, Run, Study
 
 Pixels = NDArray[np.uint8]
@@ -33,7 +35,7 @@ class Predecessor:
     """An instance that an object of this run replaces."""
 
     kind: str
-    series_instance_uid: str
+    run_id: str
     sop_instance_uid: str
 
 
@@ -51,12 +53,15 @@ class RunFacts:
     gate_results: list[GateResult] = field(default_factory=list)
     sources: list[Dataset] = field(default_factory=list)  # `clean_header` of each instance of the run's series
     pictures: Mapping[SourceImage, Picture] = field(default_factory=dict)
+    planes: Mapping[SourceImage, Plane] = field(default_factory=dict)  # of images with regions, where they have one
     series_number: int = 9000  # the results of this run are numbered from the next one
     institution_name: str = ""
     predecessors: list[Predecessor] = field(default_factory=list)
     corrects: frozenset[str] = frozenset()  # destinations that have a final message of a run that this one supersedes
     released: str = ""  # who let the run through against its gates, and why
-    kinds: frozenset[str] = frozenset({"SR", "SC", "ORU"})  # what the package lets out
+    kinds: frozenset[str] = frozenset([*DICOM_KINDS, "ORU"])  # what the package lets out
+    flavour: Flavour = Flavour()  # how the object at hand is written
+    flavour_number: int = 0  # its place among the flavours that destinations want of the kind; their series are apart
 
     def reason_of(self, finding: QualityScore) -> str:
         """The gate's own words on the finding's series, and on no other."""
@@ -78,7 +83,7 @@ class RunFacts:
 class ResultObject:
     """One object to be written and sent: bytes of a DICOM file or of an HL7 message."""
 
-    kind: str  # SR | SC | ORU
+    kind: str  # one of shared.result_profiles.ResultKind
     identifier: str  # SOP Instance UID, or MSH-10
     file_name: str
     content: bytes

@@ -2,26 +2,21 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from pydicom import Dataset
 
-from services.report import dicom_sr, secondary_capture
+from services.report import secondary_capture
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import control_id
 from services.report.oru import oru_message
+from services.report.result_kinds import BUILDERS, build_objects, wanted_flavours
 from shared.findings import Finding, SourceImage
 from shared.settings import Destination
 
 log = logging.getLogger(__name__)
-
-# Each DICOM object is a module of its own with the same `build`.
-BUILDERS: dict[str, Callable[[RunFacts], list[ResultObject]]] = {
-    dicom_sr.KIND: dicom_sr.build,
-    secondary_capture.KIND: secondary_capture.build,
-}
 
 
 @dataclass(frozen=True)
@@ -40,11 +35,14 @@ def images_to_draw(findings: Sequence[Finding]) -> list[SourceImage]:
 def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
     """The objects of one run: DICOM ones for a run that was read, an HL7 message to each RIS in any case.
 
-    DICOM objects are made even where no destination asks for them yet: they can then be looked at and sent later.
+    Each kind is made once for each flavour that a destination wants.
     """
     steps: list[tuple[str, Callable[[], list[ResultObject]]]] = []
     if facts.outcome == "read" and facts.findings:
-        steps += [(kind, partial(_dicom, facts, kind, destinations)) for kind in BUILDERS if kind in facts.kinds]
+        for kind, builder in BUILDERS.items():
+            wanted = wanted_flavours(kind, destinations)
+            if wanted and kind in facts.kinds:
+                steps.append((kind, partial(build_objects, facts, kind, wanted, builder)))
     if "ORU" in facts.kinds:
         rises = [d for d in destinations if "ORU" in d.objects]
         steps += [(f"ORU to {destination.name}", partial(_message, facts, destination)) for destination in rises]
@@ -56,11 +54,6 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
             log.warning("not built object=%s cause=%s", what, type(error).__name__)
             made.missing.append(f"no {what}: {error}")
     return made
-
-
-def _dicom(facts: RunFacts, kind: str, destinations: Sequence[Destination]) -> list[ResultObject]:
-    wanted = tuple(d.name for d in destinations if kind in d.objects)
-    return [replace(result, destinations=wanted) for result in BUILDERS[kind](facts)]
 
 
 def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:

@@ -1,21 +1,22 @@
 """Whose result it is, of which study, in which series and made by what: the modules that every DICOM object has."""
 
 import re
+from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from io import BytesIO
 
-from pydicom import Dataset, dcmwrite
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom import Dataset
 
-from services.report.facts import CannotBuild, ResultObject, RunFacts
+from services.report.facts import CannotBuild, RunFacts
 from services.report.source_header import ALWAYS, SEQUENCES, WHERE_KNOWN
+from services.report.text import UTF_8
+from shared.result_profiles import Flavour
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
 SERIES_OFFSET = {"SR": 1, "SC": 2}
+FLAVOURS_APART = 1000  # in series numbers
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
 
@@ -36,21 +37,28 @@ def use_mark(facts: RunFacts) -> str:
 
 
 def series_description(facts: RunFacts, what: str) -> str:
-    """`AI report: <title> (not for clinical use)`, at most 64 characters (LO)."""
+    """`AI report: <title> (not for clinical use)`, or the destination's own; at most 64 characters (LO)."""
     mark = f" ({use_mark(facts).lower()})" if use_mark(facts) else ""
-    text = f"AI {what}: {facts.title}"
+    text = facts.flavour.series_description.format(
+        what=what, title=facts.title, package=facts.run.package, version=facts.run.version
+    )
     room = 64 - len(mark)
     return (text if len(text) <= room else text[: room - 3].rstrip() + "...") + mark
 
 
-def series_uid_of(run_id: str, kind: str) -> str:
-    """The series of all of a run's objects of a kind."""
-    return derived_uid(run_id, kind, "series")
+def series_uid_of(run_id: str, kind: str, flavour: Flavour) -> str:
+    """The series of all of a run's objects of a kind and flavour."""
+    return derived_uid(run_id, kind, *_label(flavour), "series")
 
 
-def sop_instance_uid(facts: RunFacts, kind: str, number: int) -> str:
-    """The `number`th object of a kind (1-based)."""
-    return derived_uid(facts.run.id, kind, str(number))
+def sop_instance_uid_of(run_id: str, kind: str, flavour: Flavour, number: int) -> str:
+    """The `number`th object of a kind and flavour (1-based)."""
+    return derived_uid(run_id, kind, *_label(flavour), str(number))
+
+
+def _label(flavour: Flavour) -> list[str]:
+    """Nothing for the default: its UIDs are those from before there were flavours."""
+    return [flavour.label] if flavour.label else []
 
 
 def control_id(run_id: str, destination: str, outcome: str) -> str:
@@ -77,15 +85,16 @@ def fill_identity(ds: Dataset, facts: RunFacts, kind: str, number: int, descript
     source = first_source(facts)
     for keyword in (*ALWAYS, *WHERE_KNOWN, *SEQUENCES):
         if keyword in source and (keyword not in SEQUENCES or keyword.startswith("Issuer")):
-            ds[keyword] = source[keyword]
-    ds.SpecificCharacterSet = "ISO_IR 192"
+            # a copy: pydicom keeps a name in the encoding that it was first written in, and writes it so ever after
+            ds[keyword] = deepcopy(source[keyword])
+    ds.SpecificCharacterSet = UTF_8
     ds.StudyInstanceUID = facts.study.study_instance_uid
     if not ds.AccessionNumber and facts.order:
         ds.AccessionNumber = facts.order.accession_number
-    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind)
-    ds.SeriesNumber = facts.series_number + SERIES_OFFSET[kind]
+    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind, facts.flavour)
+    ds.SeriesNumber = facts.series_number + SERIES_OFFSET[kind] + facts.flavour_number * FLAVOURS_APART
     ds.SeriesDescription = description
-    ds.SOPInstanceUID = sop_instance_uid(facts, kind, number)
+    ds.SOPInstanceUID = sop_instance_uid_of(facts.run.id, kind, facts.flavour, number)
     ds.InstanceNumber = number
     _fill_equipment(ds, facts)
     _fill_times(ds, facts)
@@ -132,15 +141,3 @@ def fill_request(ds: Dataset, facts: RunFacts) -> None:
     item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription", "")
     item.RequestedProcedureCodeSequence = []
     ds.ReferencedRequestSequence = [item]
-
-
-def to_result(ds: Dataset, kind: str, number: int) -> ResultObject:
-    """`ds` as a DICOM file, Explicit VR Little Endian: the one syntax that every destination takes."""
-    content, meta = BytesIO(), FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = UID(ds.SOPClassUID)
-    meta.MediaStorageSOPInstanceUID = UID(ds.SOPInstanceUID)
-    plain = Dataset(ds)
-    plain.file_meta = meta
-    dcmwrite(content, plain, enforce_file_format=True)
-    return ResultObject(kind, str(ds.SOPInstanceUID), f"{kind}_{number}.dcm", content.getvalue())

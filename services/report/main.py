@@ -9,7 +9,9 @@ from sqlmodel import Session
 from services.report.book import Rows, enter_deliveries, read_rows
 from services.report.facts import RunFacts
 from services.report.handlers import Report, images_to_draw, report
+from services.report.planes import images_with_regions, read_planes
 from services.report.result_files import write_results
+from services.report.result_kinds import most_flavours
 from services.report.settings import Settings
 from services.report.source_files import read_pictures, read_sources
 from shared.findings import load_findings
@@ -38,7 +40,7 @@ class Reporter:
     def work(self, run_id: str) -> Save:
         """Makes and writes the run's objects; the outcome is saved by what is returned."""
         with self.book.read() as session:
-            rows = read_rows(session, run_id, self.settings.series_number)
+            rows = read_rows(session, run_id, self.settings.series_number, most_flavours(self.destinations))
         facts, undrawn = self._facts(rows)
         made = report(facts, self.destinations)
         folder = self.core.results_dir / rows.study.study_instance_uid / run_id
@@ -64,7 +66,7 @@ class Reporter:
             at=rows.first_at, findings=findings,
             title=manifest.package.title if manifest else rows.run.package, order=rows.order,
             gate_results=rows.gate_results, sources=read_sources(list(paths.values())[: 1 if held else None]),
-            pictures=pictures,
+            pictures=pictures, planes=read_planes(images_with_regions(findings), paths),
             series_number=rows.first_series_number, institution_name=self.core.institution_name,
             predecessors=rows.predecessors,
             corrects=rows.corrects, released=rows.released,

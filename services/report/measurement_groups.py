@@ -8,6 +8,7 @@ import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     ImageRegion,
+    ImageRegion3D,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     RelationshipTypeValues,
@@ -19,6 +20,7 @@ from highdicom.sr import (
 )
 from highdicom.sr import Measurement as Number
 from highdicom.sr import MeasurementsAndQualitativeEvaluations as Group
+from pydicom import Dataset
 
 from services.report import codes
 from services.report.facts import RunFacts
@@ -147,18 +149,26 @@ class Groups:
             evaluations.append(QualitativeEvaluation(codes.AREA_SPACING, codes.SPACINGS[spacing[0]]))
         if not numbers and fallback is not None:
             numbers.append(fallback)
-        points = closed(region.points) if region.graphic_type == "POLYLINE" else region.points
         key = (finding.name, "region", *_place([region.image]), str(number))
         return PlanarROIMeasurementsAndQualitativeEvaluations(
             self._tracking(f"{finding.name} {number}", key),
-            referenced_region=ImageRegion(
-                region.graphic_type, np.asarray(points, np.float32), _reference(SourceImageForRegion, region.image)
-            ),
+            referenced_region=self._coordinates(region, header),
             finding_type=codes.concept(finding.code),
             algorithm_id=_algorithm(finding),
             measurements=numbers,
             qualitative_evaluations=evaluations,
         )
+
+    def _coordinates(self, region: Region, header: Dataset | None) -> ImageRegion | ImageRegion3D:
+        """In the patient's coordinates where the flavour says so and the image has them, else in the image's pixels."""
+        points = closed(region.points) if region.graphic_type == "POLYLINE" else region.points
+        plane = self._facts.planes.get(region.image)
+        frame_of_reference_uid = header.get("FrameOfReferenceUID") if header is not None else None
+        if self._facts.flavour.region_coordinates == "SCOORD3D" and plane and frame_of_reference_uid:
+            graphic_type = "POLYGON" if region.graphic_type == "POLYLINE" else "POINT"
+            return ImageRegion3D(graphic_type, plane.points_mm(points), frame_of_reference_uid)
+        source = _reference(SourceImageForRegion, region.image)
+        return ImageRegion(region.graphic_type, np.asarray(points, np.float32), source)
 
     def _tracking(self, title: str, key: tuple[str, ...]) -> TrackingIdentifier:
         return TrackingIdentifier(uid=derived_uid(self._run.id, "tracking", *key), identifier=title)

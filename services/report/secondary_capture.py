@@ -6,14 +6,13 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from services.report.drawing import quality_page, reading_page
-from services.report.facts import CannotBuild, ResultObject, RunFacts
+from services.report.facts import CannotBuild, RunFacts
 from services.report.identity import (
     MANUFACTURER,
     fill_identity,
     first_source,
     series_description,
     software_version,
-    to_result,
 )
 from shared.findings import Finding, QualityScore, SourceImage
 
@@ -35,7 +34,7 @@ def images_to_draw(finding: Finding) -> list[SourceImage]:
     return [image] if image else []
 
 
-def build(facts: RunFacts) -> list[ResultObject]:
+def build(facts: RunFacts) -> list[Dataset]:
     """The run's pictures, in the order of the findings.
 
     Raises:
@@ -45,7 +44,7 @@ def build(facts: RunFacts) -> list[ResultObject]:
     drawn = [f for f in facts.findings if any(image in facts.pictures for image in images_to_draw(f))]
     if not drawn:
         raise CannotBuild("none of the images that the findings are about can be drawn")
-    return [to_result(document(facts, finding, n), KIND, n) for n, finding in enumerate(drawn, start=1)]
+    return [document(facts, finding, n) for n, finding in enumerate(drawn, start=1)]
 
 
 def draw_page(facts: RunFacts, finding: Finding) -> Image.Image:

@@ -33,7 +33,7 @@ IMAGE = (
     "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "ImagerPixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices", "PatientOrientation",
     "BodyPartExamined", "Laterality", "BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
+    "LossyImageCompressionMethod", "SpecificCharacterSet",
 )  # fmt: skip
 LENGTHS = {"SpacingBetweenSlices": 1, "SliceThickness": 1, "PixelSpacing": 2, "ImagerPixelSpacing": 2,
            "PatientOrientation": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # fmt: skip

@@ -65,9 +65,15 @@ def _table(title: str, model: type[BaseModel]) -> str:
     lines = [f"## `{title}`", "", doc, "", "| setting | default | meaning |", "| --- | --- | --- |"]
     lines += [
         f"| `{name}` | {_default(info)} | {' '.join((info.description or '').split())} |"
-        for name, info in model.model_fields.items()
+        for name, info in _own_first(model)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _own_first(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """The fields that a model says itself, then those that it inherits."""
+    own = set(inspect.get_annotations(model))
+    return sorted(model.model_fields.items(), key=lambda field: field[0] not in own)
 
 
 def _default(info: FieldInfo) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from services.report.facts import RunFacts
+from services.report.facts import ResultObject, RunFacts
+from services.report.planes import images_with_regions, read_planes
+from services.report.result_kinds import BUILDERS, build_objects
 from services.report.secondary_capture import images_to_draw
 from services.report.source_files import read_pictures, read_sources
 from shared.findings import (
@@ -26,6 +28,7 @@ from shared.imaging.frames import Frame, load_frames
 from shared.phantoms import dicom
 from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.chest_dx import chest_radiograph
+from shared.result_profiles import Flavour
 from shared.store import GateResult, Run, Study
 
 READ_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -98,7 +101,18 @@ def facts_of(paths: list[Path], kind: str = "quality", run_id: str = "run-1") ->
     )  # fmt: skip
     pictures, missing = read_pictures(images_to_draw(finding), {f.source.sop_instance_uid: f.path for f in frames})
     assert all("no pixel data" in reason or not frames for reason in missing)  # an image class without pixels
-    return replace(facts, pictures=pictures)
+    files = {f.source.sop_instance_uid: f.path for f in frames}
+    return replace(facts, pictures=pictures, planes=read_planes(images_with_regions([finding]), files))
+
+
+@pytest.fixture
+def written() -> Callable[..., list[ResultObject]]:
+    """A kind's objects as files, in one flavour."""
+
+    def write(facts: RunFacts, kind: str, flavour: Flavour | None = None) -> list[ResultObject]:
+        return build_objects(facts, kind, {flavour or Flavour(): ()}, BUILDERS[kind])
+
+    return write
 
 
 @pytest.fixture

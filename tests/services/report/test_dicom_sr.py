@@ -1,5 +1,6 @@
 """The structured report says what the findings say, where they say it, and can be computed again."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
@@ -12,15 +13,18 @@ from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
 from services.report import dicom_sr
-from services.report.facts import CannotBuild, Predecessor, RunFacts
+from services.report.facts import CannotBuild, Predecessor, ResultObject, RunFacts
+from services.report.identity import sop_instance_uid_of
 from services.report.regions import area_pixels
+from services.report.result_kinds import build_objects
 from shared.findings import Classification, Measurement
+from shared.result_profiles import Flavour
 from shared.store import Order
 from shared.uids import is_valid_uid
 
 
 def read(facts: RunFacts) -> Dataset:
-    (result,) = dicom_sr.build(facts)
+    (result,) = build_objects(facts, "SR", {Flavour(): ()}, dicom_sr.build)
     return pydicom.dcmread(BytesIO(result.content))
 
 
@@ -57,8 +61,8 @@ def test_identity_comes_from_the_source(dx_facts: RunFacts) -> None:
     assert is_valid_uid(report.SOPInstanceUID)
 
 
-def test_a_replay_gives_the_same_bytes(mr_facts: RunFacts) -> None:
-    assert dicom_sr.build(mr_facts)[0].content == dicom_sr.build(mr_facts)[0].content
+def test_a_replay_gives_the_same_bytes(mr_facts: RunFacts, written: Callable[..., list[ResultObject]]) -> None:
+    assert written(mr_facts, "SR")[0].content == written(mr_facts, "SR")[0].content
 
 
 def test_another_run_gives_other_uids(dx_facts: RunFacts) -> None:
@@ -196,7 +200,7 @@ def test_every_gate_has_its_group(dx_facts: RunFacts) -> None:
 
 
 def test_highdicom_reads_it_and_tracking_uids_differ(dx_facts: RunFacts) -> None:
-    (result,) = dicom_sr.build(dx_facts)
+    (result,) = build_objects(dx_facts, "SR", {Flavour(): ()}, dicom_sr.build)
     report = hd.sr.srread(BytesIO(result.content))
     assert len(report.content.get_planar_roi_measurement_groups()) == 2
     uids = [rows(g)["Tracking Unique Identifier"].UID for g in groups(report)]
@@ -245,10 +249,10 @@ def test_the_order_fills_an_empty_accession_number(dx_facts: RunFacts) -> None:
 
 
 def test_the_report_that_it_replaces_is_named(dx_facts: RunFacts) -> None:
-    old = Predecessor("SR", "1.2.3", "1.2.3.4")
-    study = read(replace(dx_facts, predecessors=[old])).PredecessorDocumentsSequence[0]
+    uid = sop_instance_uid_of("run-0", "SR", Flavour(), 1)
+    study = read(replace(dx_facts, predecessors=[Predecessor("SR", "run-0", uid)])).PredecessorDocumentsSequence[0]
     assert study.StudyInstanceUID == dx_facts.study.study_instance_uid
-    assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
+    assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == uid
 
 
 def test_without_a_source_it_says_why_not(dx_facts: RunFacts) -> None:

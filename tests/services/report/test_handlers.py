@@ -1,11 +1,14 @@
 """Which objects come out, for whom, and what happens where one can't be built."""
 
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage
 
-from services.report import handlers
-from services.report.facts import RunFacts
+from services.report import result_kinds
+from services.report.facts import Predecessor, RunFacts
 from services.report.handlers import images_to_draw, report
 from services.report.identity import control_id
 from shared.settings import Destination
@@ -61,7 +64,7 @@ def test_whatever_a_builder_raises_is_said(dx_facts: RunFacts, monkeypatch: pyte
     def broken(facts: RunFacts) -> list[object]:
         raise RuntimeError("odd source")
 
-    monkeypatch.setitem(handlers.BUILDERS, "SR", broken)
+    monkeypatch.setitem(result_kinds.BUILDERS, "SR", broken)
     made = report(dx_facts, [PACS])
     assert [r.kind for r in made.objects] == ["SC"]
     assert made.missing == ["no SR: odd source"]
@@ -79,3 +82,47 @@ def test_control_ids_are_short_and_differ() -> None:
 
 def test_only_the_shown_slices_are_asked_for(mr_facts: RunFacts) -> None:
     assert len(images_to_draw(mr_facts.findings)) == 3
+
+
+def test_each_destination_gets_its_own_flavour_and_a_replay_the_same(dx_facts: RunFacts) -> None:
+    plain = Destination(
+        name="plain", kind="dicom", host="h", port=104, ae_title="P", objects=["SR"], character_set="source"
+    )
+    old = Destination(name="old", kind="dicom", host="h", port=104, ae_title="O", sr_flavour="enhanced")
+    made = report(dx_facts, [PACS, old, plain]).objects
+    assert [(r.file_name, r.destinations) for r in made] == [
+        ("SR_1.dcm", ("pacs",)),
+        ("SR_enhanced_1.dcm", ("old",)),
+        ("SR_source_1.dcm", ("plain",)),
+        ("SC_1.dcm", ("pacs", "old")),
+    ]
+    files = [dcmread(BytesIO(r.content)) for r in made]
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber"):
+        assert len({ds[keyword].value for ds in files}) == 4
+    assert [ds.SOPClassUID for ds in files[:3]] == [
+        Comprehensive3DSRStorage,
+        EnhancedSRStorage,
+        Comprehensive3DSRStorage,
+    ]
+    assert report(dx_facts, [PACS, old, plain]).objects == made
+
+
+def test_a_flavour_alone_has_the_uids_that_it_has_beside_others(dx_facts: RunFacts) -> None:
+    old = Destination(name="old", kind="dicom", host="h", port=104, ae_title="O", sr_flavour="enhanced")
+    alone = {r.identifier for r in report(dx_facts, [old]).objects}
+    assert alone < {r.identifier for r in report(dx_facts, [PACS, old]).objects}
+
+
+def test_an_outdated_report_is_named_in_its_own_flavour(dx_facts: RunFacts) -> None:
+    old = Destination(name="old", kind="dicom", host="h", port=104, ae_title="O", sr_flavour="enhanced")
+    before = report(replace(dx_facts, run=dx_facts.run.model_copy(update={"id": "run-0"})), [PACS, old]).objects
+    there = [Predecessor(r.kind, "run-0", r.identifier) for r in before]
+    for then, now in zip(
+        before[:2], report(replace(dx_facts, predecessors=there), [PACS, old]).objects[:2], strict=True
+    ):
+        series = dcmread(BytesIO(now.content)).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+        (instance,) = series.ReferencedSOPSequence
+        outdated = dcmread(BytesIO(then.content))
+        assert instance.ReferencedSOPInstanceUID == outdated.SOPInstanceUID
+        assert instance.ReferencedSOPClassUID == outdated.SOPClassUID
+        assert series.SeriesInstanceUID == outdated.SeriesInstanceUID

@@ -2,14 +2,16 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
 import pytest
 
-from services.report import dicom_sr, secondary_capture
-from services.report.facts import RunFacts
+from services.report.facts import CannotBuild, RunFacts
+from services.report.result_kinds import BUILDERS, build_objects
+from shared.result_profiles import Flavour
 
 REAL = {
     "mr_brain": ("series/mr_brain_t1_philips_elition/*.dcm", "quality"),
@@ -25,11 +27,29 @@ REAL = {
 }
 
 
-def objects(facts: RunFacts, folder: Path) -> list[Path]:
-    built = [*dicom_sr.build(facts), *(secondary_capture.build(facts) if facts.pictures else [])]
-    for result in built:
-        (folder / result.file_name).write_bytes(result.content)
-    return [folder / result.file_name for result in built]
+FLAVOURS = [
+    Flavour(),
+    Flavour(region_coordinates="SCOORD3D"),
+    Flavour(sr_flavour="comprehensive", character_set="source"),
+    Flavour(sr_flavour="enhanced", series_description="{package} {what}"),
+]
+
+
+def objects(facts: RunFacts, folder: Path, flavours: Sequence[Flavour] = FLAVOURS[:1]) -> list[Path]:
+    """Every kind that the sources allow, in each flavour."""
+    paths = []
+    for kind, builder in BUILDERS.items():
+        wanted = dict.fromkeys((f.of_kind(kind) for f in flavours), ())
+        try:
+            built = build_objects(facts, kind, wanted, builder)
+        except CannotBuild:
+            assert not facts.pictures or kind not in ("SR", "SC")
+            continue
+        for result in built:
+            (folder / result.file_name).write_bytes(result.content)
+            paths.append(folder / result.file_name)
+    assert len(paths) == len(set(paths))
+    return paths
 
 
 def assert_valid(paths: list[Path]) -> None:
@@ -37,6 +57,9 @@ def assert_valid(paths: list[Path]) -> None:
         run = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
         errors = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
         assert not errors, f"{path.name}: {errors}"
+        if pydicom.dcmread(path, specific_tags=["Modality"]).Modality in ("SR", "KO") and shutil.which("dsrdump"):
+            dump = subprocess.run(["dsrdump", str(path)], capture_output=True, text=True, check=False)
+            assert dump.returncode == 0, f"{path.name}: {dump.stderr}"
 
 
 @pytest.fixture
@@ -49,7 +72,7 @@ def dciodvfy() -> None:
 @pytest.mark.usefixtures("dciodvfy")
 def test_objects_of_generated_images(mr_facts: RunFacts, dx_facts: RunFacts, tmp_path: Path) -> None:
     for facts in (mr_facts, dx_facts):
-        assert_valid(objects(facts, tmp_path))
+        assert_valid(objects(facts, tmp_path, FLAVOURS))
 
 
 @pytest.mark.bench
@@ -58,7 +81,7 @@ def test_objects_of_generated_images(mr_facts: RunFacts, dx_facts: RunFacts, tmp
 def test_objects_of_real_images(bench: Path, case: str, build_facts: Callable[..., RunFacts], tmp_path: Path) -> None:
     pattern, kind = REAL[case]
     paths = sorted(p for p in (bench / "data/dicom").glob(pattern) if p.is_file())
-    assert_valid(objects(build_facts(paths, kind), tmp_path))
+    assert_valid(objects(build_facts(paths, kind), tmp_path, FLAVOURS))
 
 
 @pytest.mark.hospital
@@ -82,9 +105,29 @@ def test_the_hospitals_own_check(
         facts = build_facts(sources, kind)
     for source in sources:
         shutil.copy(source, tmp_path)
-    objects(facts, tmp_path)
+    objects(facts, tmp_path, FLAVOURS)
     run = subprocess.run([python, check, tmp_path], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.usefixtures("dciodvfy")
+def test_the_own_character_set(japanese_facts: RunFacts, tmp_path: Path) -> None:
+    written = objects(japanese_facts, tmp_path, [Flavour(character_set="source")])
+    for path in written:
+        ds = pydicom.dcmread(path)
+        assert list(ds.SpecificCharacterSet) == ["", "ISO 2022 IR 87"]
+        assert str(ds.PatientName) == "Yamada^Tarou=山田^太郎=やまだ^たろう"
+        assert ds.StudyDescription == "胸部正面"
+    assert_valid(written)
+
+
+def test_a_letter_that_the_own_character_set_lacks(dx_facts: RunFacts, tmp_path: Path) -> None:
+    dx_facts.sources[0].SpecificCharacterSet = "ISO_IR 100"
+    facts = replace(dx_facts, title="Ασθενής")
+    for path in objects(facts, tmp_path, [Flavour(character_set="source", series_description="{title}")]):
+        ds = pydicom.dcmread(path)
+        assert ds.SpecificCharacterSet == "ISO_IR 192"
+        assert ds.SeriesDescription.startswith("Ασθενής")
 
 
 @pytest.mark.bench
@@ -96,7 +139,7 @@ def test_a_real_japanese_name_arrives(bench: Path, build_facts: Callable[..., Ru
 @pytest.mark.usefixtures("dciodvfy")
 def test_a_japanese_name_arrives_in_all_its_writings(japanese_facts: RunFacts, tmp_path: Path) -> None:
     written = objects(japanese_facts, tmp_path)
-    assert len(written) == 2
+    assert {path.name[:2] for path in written} >= {"SR", "SC"}
     for path in written:
         ds = pydicom.dcmread(path)
         assert ds.SpecificCharacterSet == "ISO_IR 192"

@@ -1,5 +1,6 @@
 """The picture is a valid Secondary Capture that shows the source as it is, with what was found beside it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 
@@ -15,12 +16,14 @@ from services.report.drawing import page
 from services.report.drawing.palette import YELLOW
 from services.report.drawing.placed_picture import fit
 from services.report.drawing.reading_page import _BAR, _CAPTION
-from services.report.facts import CannotBuild, Picture, RunFacts
+from services.report.facts import CannotBuild, Picture, ResultObject, RunFacts
+from services.report.result_kinds import build_objects
 from shared.findings import Region
+from shared.result_profiles import Flavour
 
 
 def read(facts: RunFacts) -> Dataset:
-    (result,) = secondary_capture.build(facts)
+    (result,) = build_objects(facts, "SC", {Flavour(): ()}, secondary_capture.build)
     return pydicom.dcmread(BytesIO(result.content))
 
 
@@ -35,8 +38,8 @@ def test_it_is_an_rgb_picture_of_the_same_patient(mr_facts: RunFacts) -> None:
     assert ds.BurnedInAnnotation == "NO"
 
 
-def test_a_replay_gives_the_same_bytes(dx_facts: RunFacts) -> None:
-    assert secondary_capture.build(dx_facts)[0].content == secondary_capture.build(dx_facts)[0].content
+def test_a_replay_gives_the_same_bytes(dx_facts: RunFacts, written: Callable[..., list[ResultObject]]) -> None:
+    assert written(dx_facts, "SC")[0].content == written(dx_facts, "SC")[0].content
 
 
 def test_the_shown_images_are_named(mr_facts: RunFacts) -> None:

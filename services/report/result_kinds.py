@@ -1,0 +1,74 @@
+"""Every kind of DICOM result: who builds it, how its file is called, and which destinations want it in which flavour.
+
+A builder is a module with a `KIND` and a `build(facts)` that gives data sets, in the order of their numbers; it knows
+nothing of files or destinations. The flavour to write in stands in the facts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from io import BytesIO
+
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from services.report import dicom_sr, secondary_capture
+from services.report.facts import ResultObject, RunFacts
+from services.report.identity import first_source
+from services.report.text import choose_character_set
+from shared.result_profiles import Flavour
+from shared.settings import Destination
+
+Builder = Callable[[RunFacts], list[Dataset]]
+
+BUILDERS: dict[str, Builder] = {
+    dicom_sr.KIND: dicom_sr.build,
+    secondary_capture.KIND: secondary_capture.build,
+}
+ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks yet: to be looked at, and sent later
+
+
+def wanted_flavours(kind: str, destinations: Sequence[Destination]) -> dict[Flavour, tuple[str, ...]]:
+    """Each flavour in which a kind is to be made, with the names of its destinations; in the order of the page."""
+    wanted: dict[Flavour, tuple[str, ...]] = {}
+    for destination in destinations:
+        if kind in destination.objects:
+            flavour = destination.flavour_of(kind)
+            wanted[flavour] = (*wanted.get(flavour, ()), destination.name)
+    return wanted or ({Flavour(): ()} if kind in ALWAYS_MADE else {})
+
+
+def most_flavours(destinations: Sequence[Destination]) -> int:
+    """In how many flavours any one kind is wanted; at least 1."""
+    return max(1, *(len(wanted_flavours(kind, destinations)) for kind in BUILDERS))
+
+
+def build_objects(
+    facts: RunFacts, kind: str, wanted: Mapping[Flavour, tuple[str, ...]], builder: Builder
+) -> list[ResultObject]:
+    """The objects of a kind, in each flavour that is wanted.
+
+    Raises:
+        CannotBuild: the sources don't have what the kind needs.
+    """
+    made = []
+    for number, (flavour, destinations) in enumerate(wanted.items()):
+        flavoured = replace(facts, flavour=flavour, flavour_number=number)
+        for count, ds in enumerate(builder(flavoured), start=1):
+            made.append(_to_result(ds, flavoured, kind, count, destinations))
+    return made
+
+
+def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destinations: tuple[str, ...]) -> ResultObject:
+    """`ds` as a DICOM file, Explicit VR Little Endian: the one syntax that every destination takes."""
+    content, meta = BytesIO(), FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = UID(ds.SOPClassUID)
+    meta.MediaStorageSOPInstanceUID = UID(ds.SOPInstanceUID)
+    plain = Dataset(ds)
+    plain.file_meta = meta
+    if facts.flavour.character_set == "source":
+        choose_character_set(plain, first_source(facts))
+    dcmwrite(content, plain, enforce_file_format=True)
+    name = "_".join(part for part in (kind, facts.flavour.label, str(number)) if part)
+    return ResultObject(kind, str(ds.SOPInstanceUID), f"{name}.dcm", content.getvalue(), destinations)

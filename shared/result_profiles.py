@@ -1,0 +1,126 @@
+"""What a destination is given: kinds of result objects, their flavour, and profiles that are ready for known receivers.
+
+A flavour is what may differ between two objects that say the same. Whatever it changes in an object stands in
+`Flavour.label`, and so in the object's UIDs: two different data sets never share one.
+"""
+
+import re
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from shared.uids import derived_uuid
+
+DicomKind = Literal["SR", "SC"]
+ResultKind = Literal[DicomKind, "ORU"]
+DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
+SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
+RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
+CharacterSet = Literal["utf-8", "source"]
+ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
+
+DESCRIPTION = "AI {what}: {title}"
+_PLACEHOLDERS = ("what", "title", "package", "version")
+
+# The settings that each profile stands for; what the configuration says itself comes before them.
+PROFILES: dict[ProfileName, dict[str, Any]] = {
+    "air": {"objects": ["SR"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD3D"},
+    "ohif": {"objects": ["SR", "SC"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD"},
+    "orthanc-webviewer": {"objects": ["SC"]},
+    "basic": {"objects": ["SC"]},
+    "reporting": {"objects": ["SR"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
+}
+
+
+class Flavour(BaseModel):
+    """How objects are written for a destination."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+    sr_flavour: SrFlavour = "comprehensive-3d"
+    """dicom: the SR's SOP class, for receivers that don't take the newest: "comprehensive-3d", "comprehensive" or
+    "enhanced"."""
+    region_coordinates: RegionCoordinates = "SCOORD"
+    """dicom: the SR's regions in pixels of their image ("SCOORD", which viewers draw), or in the patient's coordinates
+    ("SCOORD3D", comprehensive-3d only) where the image has them."""
+    character_set: CharacterSet = "utf-8"
+    """dicom: "utf-8", or "source": the images' own, as long as it has every letter that is written."""
+    series_description: str = DESCRIPTION
+    """dicom: description of result series, at most 64 characters are kept; {what}, {title}, {package} and {version} are
+    filled in, and the use mark is put behind it."""
+
+    @field_validator("series_description")
+    @classmethod
+    def _placeholders_are_known(cls, value: str) -> str:
+        known = [f"{{{name}}}" for name in _PLACEHOLDERS]
+        for part in re.findall(r"{[^}]*}?|}", value):
+            if part not in known:
+                raise ValueError(f"{part} is not known in series_description: write one of {', '.join(known)}")
+        if "\\" in value or not value.strip():
+            raise ValueError("series_description needs text, without backslashes (DICOM LO)")
+        return value
+
+    @model_validator(mode="after")
+    def _patient_coordinates_need_3d(self) -> Self:
+        if self.region_coordinates == "SCOORD3D" and self.sr_flavour != "comprehensive-3d":
+            raise ValueError(
+                f'an SR of sr_flavour "{self.sr_flavour}" has no SCOORD3D: write region_coordinates = "SCOORD"'
+            )
+        return self
+
+    def of_kind(self, kind: str) -> "Flavour":
+        """The flavour that `kind` has, with what makes no difference to it at its default."""
+        told = {"character_set": self.character_set, "series_description": self.series_description}
+        if kind == "SR":
+            told |= {"sr_flavour": self.sr_flavour, "region_coordinates": self.region_coordinates}
+        return Flavour.model_validate(told)
+
+    @property
+    def label(self) -> str:
+        """What differs from the default, as part of UIDs and of file names; empty for the default."""
+        parts: list[str] = [
+            value for value, usual in (
+                (self.sr_flavour, "comprehensive-3d"), (self.region_coordinates, "SCOORD"),
+                (self.character_set, "utf-8"),
+            ) if value != usual
+        ]  # fmt: skip
+        if self.series_description != DESCRIPTION:
+            parts.append(derived_uuid("description", self.series_description).hex[:8])
+        return "-".join(parts)
+
+
+class Wanted(Flavour):
+    """Which objects a destination is sent, and how they are written."""
+
+    model_config = ConfigDict(frozen=False)
+
+    profile: ProfileName | None = None
+    """dicom: settings that are ready for a receiver: "air" (IHE AI Results), "ohif", "orthanc-webviewer", "basic"
+    (pictures only) or "reporting"; the settings below come before it."""
+    objects: list[ResultKind] = Field(default=[])
+    """Which objects go there; empty: the profile's, else SR and SC to DICOM, ORU to MLLP."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profile_is_expanded(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("profile") in PROFILES:
+            given = {name: value for name, value in data.items() if name != "objects" or value}
+            return PROFILES[data["profile"]] | given
+        return data
+
+    def settle_objects(self, wire: str) -> None:
+        """Fills in the objects of a destination with this wire, and refuses what it can't take.
+
+        Raises:
+            ValueError: an object or a profile is not for this wire; the text says what to write.
+        """
+        if wire == "mllp" and self.profile:
+            raise ValueError("a profile is for dicom destinations: an mllp destination gets ORU messages")
+        self.objects = self.objects or (["SR", "SC"] if wire == "dicom" else ["ORU"])
+        possible: tuple[str, ...] = DICOM_KINDS if wire == "dicom" else ("ORU",)
+        if wrong := [kind for kind in self.objects if kind not in possible]:
+            raise ValueError(f"{' and '.join(wrong)} can't go by {wire}: objects may be {', '.join(possible)}")
+
+    def flavour_of(self, kind: str) -> Flavour:
+        """How objects of `kind` are written for this destination."""
+        return Flavour(**{name: getattr(self, name) for name in Flavour.model_fields}).of_kind(kind)
