@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from shared.cli.check import sections
+from shared.result_profiles import Wanted
 from shared.settings import Destination, GateThresholds
 
 ORDER = ("isocenter", "collect", "admit", "decide", "gate", "infer", "report", "send", "status", "triton")
@@ -65,15 +66,14 @@ def _table(title: str, model: type[BaseModel]) -> str:
     lines = [f"## `{title}`", "", doc, "", "| setting | default | meaning |", "| --- | --- | --- |"]
     lines += [
         f"| `{name}` | {_default(info)} | {' '.join((info.description or '').split())} |"
-        for name, info in _own_first(model)
+        for name, info in _results_last(model)
     ]
     return "\n".join(lines) + "\n"
 
 
-def _own_first(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
-    """The fields that a model says itself, then those that it inherits."""
-    own = set(inspect.get_annotations(model))
-    return sorted(model.model_fields.items(), key=lambda field: field[0] not in own)
+def _results_last(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """The fields in their order, but where a destination lies before what it wants."""
+    return sorted(model.model_fields.items(), key=lambda field: field[0] in Wanted.model_fields)
 
 
 def _default(info: FieldInfo) -> str:
