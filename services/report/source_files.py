@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom import Dataset
 
 from services.report.facts import Picture
 from services.report.source_header import clean_header
+from shared.dicom.once import read_part10
 from shared.findings import SourceImage
 from shared.imaging.display import display_pixels
 from shared.imaging.frames import Frame, load_frames
@@ -24,7 +24,7 @@ def read_sources(paths: Sequence[Path]) -> list[Dataset]:
     headers = []
     for path in paths:
         try:
-            header = clean_header(pydicom.dcmread(path, stop_before_pixels=True, force=True))
+            header = clean_header(read_part10(path, force=True)[0])
         except Exception as error:
             log.warning("source left out: can't be read sop_instance_uid=%s cause=%s", path.stem, type(error).__name__)
             continue
@@ -57,7 +57,7 @@ def _picture(image: SourceImage, path: Path) -> Picture:
 
 def _aspect(path: Path) -> tuple[float, float] | None:
     """Pixel Aspect Ratio, vertical to horizontal (PS3.3 C.7.6.3.1.7), for images without any spacing."""
-    ratio = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PixelAspectRatio"]).get("PixelAspectRatio")
+    ratio = read_part10(path, ["PixelAspectRatio"])[0].get("PixelAspectRatio")
     try:
         vertical, horizontal = (float(v) for v in ratio or ())
     except ValueError:
@@ -71,7 +71,7 @@ def _edges(frame: Frame, path: Path) -> tuple[str, str, str, str]:
         right, bottom = _letter(frame.orientation[:3]), _letter(frame.orientation[3:])
     else:
         tags = ["PatientOrientation"]
-        said = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags).get("PatientOrientation") or ("", "")
+        said = read_part10(path, tags)[0].get("PatientOrientation") or ("", "")
         right, bottom = (str(v)[:1].upper() for v in said) if len(said) == 2 else ("", "")
     return _OPPOSITE.get(right, ""), _OPPOSITE.get(bottom, ""), right, bottom
 

@@ -35,8 +35,15 @@ IMAGE = (
     "BodyPartExamined", "Laterality", "BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio",
     "LossyImageCompressionMethod", "SpecificCharacterSet",
 )  # fmt: skip
-LENGTHS = {"SpacingBetweenSlices": 1, "SliceThickness": 1, "PixelSpacing": 2, "ImagerPixelSpacing": 2,
-           "PatientOrientation": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # fmt: skip
+ONE_VALUE = (
+    "Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+    "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames",
+)  # fmt: skip
+WHOLE = ("SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames")
+LENGTHS = {
+    **dict.fromkeys(ONE_VALUE, 1), "SpacingBetweenSlices": 1, "SliceThickness": 1, "PixelSpacing": 2,
+    "ImagerPixelSpacing": 2, "PatientOrientation": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3,
+}  # fmt: skip
 ENUMERATED = {
     "PatientSex": ("M", "F", "O"),
     "PatientIdentityRemoved": ("YES", "NO"),
@@ -118,6 +125,8 @@ def _check(keyword: str, vr: str, value: object) -> None:
     values = value if isinstance(value, list) else [value]
     if keyword in ENUMERATED and value not in ENUMERATED[keyword]:
         raise ValueError("not one of the enumerated values")
+    if keyword in WHOLE and not (isinstance(value, int) and abs(value) < 2**31):  # a file may give any tag any VR
+        raise ValueError("not a whole number")
     if vr == "UI" and not all(is_valid_uid(str(v)) for v in values):
         raise ValueError("not a UID")
     if vr in ("DS", "FD", "FL") and not all(math.isfinite(float(v)) for v in values):  # type: ignore[arg-type]

@@ -12,17 +12,18 @@ _CHUNK = 2**20
 
 
 class Inflated(BytesIO):
-    """The first 64 MiB of the inflated data set; `size` is its whole length."""
+    """The beginning of the inflated data set, or all of it; `size` is its whole length."""
 
     size = 0
 
 
-def inflate(file: IO[bytes]) -> Inflated:
-    """Inflates from where `file` stands.
+def inflate(file: IO[bytes], kept: int | None = None, most: int | None = None) -> Inflated:
+    """Inflates from where `file` stands; about the first `kept` bytes are there to be read (64 MiB).
 
     Raises:
-        UnreadableInstance: the stream is corrupt, ends early, or inflates to more than 1 GiB.
+        UnreadableInstance: the stream is corrupt, ends early, or inflates to more than `most` bytes (1 GiB).
     """
+    kept, most = kept or _KEPT, most or _MOST
     inflater, out = zlib.decompressobj(-zlib.MAX_WBITS), Inflated()
     data = file.read(_CHUNK)
     while data and not inflater.eof:
@@ -31,9 +32,9 @@ def inflate(file: IO[bytes]) -> Inflated:
         except zlib.error:
             raise UnreadableInstance("the deflated data set is corrupt") from None
         out.size += len(piece)
-        if out.size > _MOST:
-            raise UnreadableInstance("the deflated data set inflates to more than 1 GiB")
-        if out.tell() < _KEPT:
+        if out.size > most:
+            raise UnreadableInstance(f"the deflated data set inflates to more than {most >> 20} MiB")
+        if out.tell() < kept:
             out.write(piece)
         data = inflater.unconsumed_tail or file.read(_CHUNK)
     if not inflater.eof:

@@ -16,6 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from shared.dicom.deflated import Inflated, inflate
+from shared.dicom.once import Once
 from shared.dicom.problems import UnreadableInstance
 from shared.dicom.scan import Encoded, Odd, Scanned, Short, scan, scan_file_meta
 from shared.dicom.tail import check_tail
@@ -45,6 +46,7 @@ _STARTS = (2**14, 2**20)  # bytes to scan: most headers, and those with large pr
 _STANDARD = "1.2.840.10008.1.2"
 _PREFIX = 132  # PS3.10 7.1: preamble and "DICM"
 _PIXEL_GROUP = 0x7FE0
+_MOST_CHARACTERS = 1024
 _IMPLICIT = {ImplicitVRLittleEndian, "1.2.840.113619.5.2", "1.2.840.10008.1.20"}  # GE's private one, Papyrus 3
 
 
@@ -129,6 +131,7 @@ def _scan(start: Encoded, size: int, transfer_syntax_uid: str) -> Scanned:
 def _header(found: Scanned, pixels: bool, transfer_syntax_uid: str, data_set_offset: int) -> Header:
     said: dict[str, Any] = {name: found.values[tag] for name, tag in _TAGS.items() if tag in found.values}
     uids = {name: said.pop(name, "") for name in UIDS}
+    said = _bounded(said)
     said["has_pixel_data"] = pixels
     return Header(**uids, transfer_syntax_uid=transfer_syntax_uid, data_set_offset=data_set_offset, attributes=said)
 
@@ -149,23 +152,26 @@ def parse_header(file: IO[bytes], size: int) -> Header:
     """
     file.seek(0)
     try:
-        return _read(file, size)
-    except (UnreadableInstance, OSError):
+        return _read(Once(file, size), size)
+    except UnreadableInstance:
         raise
     except Exception as error:  # pydicom raises many kinds on malformed bytes, RecursionError among them
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's; pydicom's own have no number
+            raise
         raise UnreadableInstance(f"the data set can't be parsed ({type(error).__name__})") from error
 
 
-def _read(file: IO[bytes], size: int) -> Header:
+def _read(file: Any, size: int) -> Header:
     meta, offset = _file_meta(file)
     transfer_syntax_uid = _text(meta, "TransferSyntaxUID")
     if not transfer_syntax_uid:
         raise UnreadableInstance("the File Meta Information names no transfer syntax")
     file.seek(offset)
     deflated = transfer_syntax_uid == DeflatedExplicitVRLittleEndian
-    body: IO[bytes] | Inflated = inflate(file) if deflated else file
+    body: Any = inflate(file) if deflated else file
+    bounded: Any = Once(body, body.size) if deflated else body
     ds = read_dataset(
-        body,  # type: ignore[arg-type]
+        bounded,
         is_implicit_VR=_is_implicit(transfer_syntax_uid),
         is_little_endian=_is_little(transfer_syntax_uid),
         stop_when=lambda tag, _vr, _length: tag.group == _PIXEL_GROUP,
@@ -214,7 +220,12 @@ def _check_last_element(ds: Dataset, position: int, size: int) -> None:
 def _attributes(ds: Dataset) -> dict[str, Any]:
     texts = {name: _text(ds, keyword) for name, keyword in TEXTS.items()}
     numbers = {name: _number(ds, keyword) for name, keyword in NUMBERS.items()}
-    return {name: value for name, value in {**texts, **numbers}.items() if value not in ("", None)}
+    return _bounded({name: value for name, value in {**texts, **numbers}.items() if value not in ("", None)})
+
+
+def _bounded(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Without what no database row should be made of: these texts have 64 characters by PS3.5, and a file may lie."""
+    return {name: v[:_MOST_CHARACTERS] if isinstance(v, str) else v for name, v in attributes.items()}
 
 
 def _text(ds: Dataset, keyword: str) -> str:

@@ -6,19 +6,39 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import as_pixel_options, pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
-from shared.imaging.codestream import size_of
+from shared.dicom.once import read_part10
+from shared.imaging.codestream import claim_of
 
 MOST_PIXELS = 1 << 26
 """Largest frame that is decoded, in pixels: twice the largest mammogram; 256 MiB as float32."""
+
+# A picture takes more than this; a small one may be blank, and costs little whatever it claims.
+_LARGE, _MOST_PIXELS_A_BYTE = 1 << 24, 2000
+_MOST_COMPONENTS = 4
+
+# GDCM, which comes first otherwise, ends the process on broken input: it decodes what nothing else can.
+_DECODERS = {
+    JPEGBaseline8Bit: "pillow", JPEGExtended12Bit: "pillow", JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg", JPEG2000: "pylibjpeg",
+}  # fmt: skip
 
 # ITU-R BT.601, which PS3.3 C.7.6.3.1.2 uses for YBR_FULL
 _LUMINANCE = np.array([0.2990, 0.5870, 0.1140], np.float32)
@@ -108,32 +128,43 @@ class PixelData:
         """The frame as pydicom's decoders give it; colour as RGB."""
         with self.path.open("rb") as file:
             if self.syntax == DeflatedExplicitVRLittleEndian:
-                return pixel_array(pydicom.dcmread(file), index=index)
+                return pixel_array(read_part10(self.path, pixels=True)[0], index=index)
             file.seek(self.offset)
             options = as_pixel_options(self.image, transfer_syntax_uid=self.syntax, **_element(file, self.syntax))
             if self.syntax.is_encapsulated:
                 start = file.tell()
                 self._refuse_overlong(file, index, pixels)
                 file.seek(start)
-            values, _ = get_decoder(self.syntax).as_array(file, index=index, validate=True, raw=False, **options)
+            plugin = _DECODERS.get(self.syntax, "")
+            values, _ = get_decoder(self.syntax).as_array(
+                file, index=index, validate=True, raw=False, decoding_plugin=plugin, **options
+            )
         return values
 
     def _refuse_overlong(self, file: BinaryIO, index: int, pixels: int) -> None:
-        """Refuses a codestream that says another size than the header: a decoder would allocate what it says."""
+        """Refuses a codestream that can't be what the header says: a decoder would allocate what it claims."""
         ds, offsets = self.image, None
         if "ExtendedOffsetTable" in ds:
             offsets = (ds.ExtendedOffsetTable, ds.get("ExtendedOffsetTableLengths", b""))
         count = int(ds.get("NumberOfFrames") or 1)
         codestream = get_frame(file, index, number_of_frames=count, extended_offsets=offsets)
+        samples, bits = ds.get("SamplesPerPixel") or 1, ds.get("BitsAllocated") or 8
         if self.syntax == RLELossless:
-            size = pixels * (ds.get("SamplesPerPixel") or 1) * (ds.get("BitsAllocated") or 8) // 8
+            size = pixels * samples * bits // 8
             if size > 64 * len(codestream):  # a run of 128 takes two bytes (PS3.5 G.3)
                 raise UndecodablePixels(f"{len(codestream)} bytes of RLE can't hold {size} bytes of pixels")
-        claimed = size_of(codestream)
-        if claimed and claimed[0] * claimed[1] > 2 * pixels:
+            return
+        if pixels > _LARGE and pixels > _MOST_PIXELS_A_BYTE * len(codestream):
+            raise UndecodablePixels(f"{len(codestream)} bytes can't hold an image of {pixels} pixels")
+        claim = claim_of(codestream)
+        if claim is None:
+            raise UndecodablePixels("the compressed image's own header can't be read")
+        if claim[:2] != (ds.Rows, ds.Columns):
             raise UndecodablePixels(
-                f"the compressed image claims {claimed[0]} × {claimed[1]} pixels, the header {pixels}"
+                f"the compressed image is {claim.rows} × {claim.columns}, the header says {ds.Rows} × {ds.Columns}"
             )
+        if claim.components > _MOST_COMPONENTS or claim.bits > bits:
+            raise UndecodablePixels(f"the compressed image has {claim.components} components of {claim.bits} bits")
 
 
 _ELEMENTS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
@@ -162,6 +193,8 @@ def has_pixel_data(file: BinaryIO, syntax: UID) -> bool:
 def _modality(ds: Dataset, header: dict[str, Any]) -> Modality:
     if ds.get("ModalityLUTSequence"):
         entries, first = (int(part) for part in ds.ModalityLUTSequence[0].LUTDescriptor[:2])
+        if not 0 <= entries < 1 << 16:  # a file may give any tag any VR
+            raise UndecodablePixels(f"the modality LUT claims {entries} entries")
         inputs = np.arange(first, first + (entries or 1 << 16))
         return Modality(table=apply_modality_lut(inputs, ds).astype(np.float32), first=first)
     slope, intercept = header.get("rescale_slope", 1.0), header.get("rescale_intercept", 0.0)

@@ -1,11 +1,9 @@
 """Reads what is known of each frame of an instance, without touching its pixels."""
 
 import re
-import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import pydicom
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
@@ -13,6 +11,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from shared.dicom.once import read_part10
+from shared.dicom.problems import UnreadableInstance
 from shared.imaging.decode import MOST_PIXELS, PixelData, UndecodablePixels, has_pixel_data
 
 # What may tell two frames at one place apart, besides place and plane; see services/gate.
@@ -50,7 +50,8 @@ _KNOWN = frozenset(_KEYWORDS)
 _IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.{last}" for last in (
     "1", "1.1", "1.1.1", "1.2", "1.2.1", "2", "2.1", "4", "4.1", "4.3", "128", "130",
 ))  # fmt: skip
-_INFLATED_MOST = 1 << 30
+_MOST_FRAMES = 1 << 16
+"""Of one instance; enhanced images have some ten thousand. A frame takes about a kilobyte of memory."""
 # What the instance itself says and no functional group may say otherwise.
 _ROOT_ONLY = frozenset({
     "sop_class_uid", "sop_instance_uid", "series_instance_uid", "modality", "rows", "columns", "number_of_frames",
@@ -76,31 +77,33 @@ def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
         UndecodablePixels: it is not DICOM, or it claims more frames or pixels than it can hold.
     """
     try:
-        _refuse_bomb(path)
-        with path.open("rb") as file:
-            ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            pixel_data = _pixel_data(path, file, ds)
+        ds, stopped_at = read_part10(path, _TAGS)
+        pixel_data = _pixel_data(path, stopped_at, ds)
         root = _flat(ds)
         if not _is_image(root):
             return None, []
         if pixel_data is None:
             return None, [root] if root.get("sop_class_uid") in _IMAGES else []
         return pixel_data, _frame_headers(ds, root, _number_of_frames(path, pixel_data.syntax, root))
-    except (UndecodablePixels, OSError):
+    except UndecodablePixels:
         raise
+    except UnreadableInstance as error:
+        raise UndecodablePixels(error.reason) from None
     except InvalidDicomError:
         raise UndecodablePixels("the file is not DICOM") from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's; pydicom's own have no number
+            raise
         raise UndecodablePixels(f"the header can't be read: {type(error).__name__}") from error
 
 
-def _pixel_data(path: Path, file: BinaryIO, ds: Dataset) -> PixelData | None:
+def _pixel_data(path: Path, offset: int, ds: Dataset) -> PixelData | None:
     """The parser has stopped at the pixel data, if there is any."""
     syntax = UID(ds.file_meta.get("TransferSyntaxUID") or ImplicitVRLittleEndian)
-    deflated = syntax == DeflatedExplicitVRLittleEndian
-    offset = 0 if deflated else file.tell()
-    if not deflated and not has_pixel_data(file, syntax):
-        return None
+    with path.open("rb") as file:
+        file.seek(offset)
+        if syntax != DeflatedExplicitVRLittleEndian and not has_pixel_data(file, syntax):
+            return None
     image = Dataset()
     image._dict.update({tag: ds._dict[tag] for tag in ds._dict if tag in _IMAGE_TAGS})
     image.file_meta = ds.file_meta
@@ -125,11 +128,16 @@ def _number_of_frames(path: Path, syntax: UID, root: dict[str, Any]) -> int:
     if syntax.is_encapsulated:
         least = 8 * count  # an item's tag and length, PS3.5 A.4
     else:
-        bits = root["rows"] * root["columns"] * (root.get("samples_per_pixel") or 1) * (root.get("bits_allocated") or 1)
+        each = [root.get(name) or 1 for name in ("samples_per_pixel", "bits_allocated")]
+        if min(each) < 1:  # a file may give any tag any VR
+            raise UndecodablePixels(f"the header gives {each[0]} samples of {each[1]} bits")
+        bits = root["rows"] * root["columns"] * each[0] * each[1]
         least = bits * count // 12  # the smallest native form is YBR_FULL_422, two thirds of its bytes
     size = path.stat().st_size * (1100 if syntax == DeflatedExplicitVRLittleEndian else 1)
     if count < 1 or least > size:
         raise UndecodablePixels(f"the header claims {count} frame(s), more than a file of {size} bytes can hold")
+    if count > _MOST_FRAMES:
+        raise UndecodablePixels(f"the header claims {count} frames; at most {_MOST_FRAMES} are read")
     return count
 
 
@@ -188,20 +196,3 @@ def _plain(value: Any) -> Any:
         return float(value) if not isinstance(value, str) else str(value)
     except (TypeError, ValueError):
         return str(value)
-
-
-def _refuse_bomb(path: Path) -> None:
-    """A deflated data set is inflated whole in memory by the parser: measure it first, piece by piece."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-        if DeflatedExplicitVRLittleEndian.encode() not in head or head[128:132] != b"DICM":
-            return
-        length = int.from_bytes(head[140:144], "little") if head[132:136] == b"\x02\x00\x00\x00" else 0
-        file.seek(144 + length)
-        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        while piece := file.read(65536):
-            while piece and not inflater.eof:
-                size += len(inflater.decompress(piece, 1 << 20))
-                piece = inflater.unconsumed_tail
-                if size > _INFLATED_MOST:
-                    raise UndecodablePixels(f"the data set inflates to more than {_INFLATED_MOST} bytes")

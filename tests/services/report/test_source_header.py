@@ -75,3 +75,19 @@ def test_the_detector_spacing_counts_where_there_is_no_other() -> None:
     source.ImagerPixelSpacing = [0.2, 0.1]
     assert spacing_of(clean_header(source)) == ("ImagerPixelSpacing", (0.2, 0.1))
     assert spacing_of(Dataset()) is None
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("Rows", "PN", "A^B"),
+        ("Columns", "OB", b"0\0DS"),
+        ("InstanceNumber", "PN", "A^B"),
+        ("Modality", "CS", ["MR", "CT"]),
+    ],
+)
+def test_a_value_of_another_kind_than_its_tag_has_is_left_out(keyword: str, vr: str, value: object) -> None:
+    """A file may give any tag any VR, and what sorts or lists images would break on it."""
+    source = Dataset()
+    source.add_new(keyword, vr, value)
+    assert keyword not in clean_header(source)

@@ -194,3 +194,33 @@ def test_agrees_with_pydicom_on_every_file_of_the_bench(bench: Path) -> None:
         assert header.attributes.get("modality", "") == str(ds.get("Modality") or ""), path
         compared += 1
     assert compared > 440
+
+
+@pytest.mark.parametrize(
+    "inside", [b"", b"\xfe\xff\x00", b"\xfe\xff\x00\xe0\xff\xff\xff\xff"], ids=["head", "tag", "item"]
+)
+def test_a_file_cut_inside_a_sequence_is_no_fault_of_the_disk(tmp_path: Path, inside: bytes) -> None:
+    """pydicom says so with an OSError, for which the sender would be asked to send it again, for ever."""
+    data = write(tmp_path / "a.dcm", image(), ExplicitVRLittleEndian)
+    offset = read_header(tmp_path / "a.dcm").data_set_offset
+    (tmp_path / "a.dcm").write_bytes(data[:offset] + b"\x08\x00\x32\x10SQ\x00\x00\xff\xff\xff\xff" + inside)
+    with pytest.raises(UnreadableInstance, match="OSError"):
+        read_header(tmp_path / "a.dcm")
+
+
+def test_values_without_end_do_not_lead_the_parser_in_circles(tmp_path: Path) -> None:
+    """For each it looks up to the end of the file, and then goes on behind it."""
+    head = write(tmp_path / "a.dcm", image(), ExplicitVRLittleEndian)
+    offset = read_header(tmp_path / "a.dcm").data_set_offset
+    sequence = b"\x09\x00\x32\x10SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    endless = b"\x09\x00\x33\x10OB\x00\x00\xff\xff\xff\xff"
+    (tmp_path / "a.dcm").write_bytes(head[:offset] + (sequence + endless) * 60 + bytes(2**20))
+    with pytest.raises(UnreadableInstance):
+        read_header(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_a_text_without_measure_is_cut(tmp_path: Path, syntax: str) -> None:
+    """It would go into the index row, and thousands of these wait in memory when the database is away."""
+    write(tmp_path / "a.dcm", image(StudyDescription="x" * 60_000), syntax)
+    assert read_header(tmp_path / "a.dcm").attributes["study_description"] == "x" * 1024

@@ -1,12 +1,14 @@
 """Frames come in slice order, with their own geometry, and pixels as pydicom decodes them."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, apply_modality_lut
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
 from shared.imaging.frames import UndecodablePixels, load_frames, normal_of
 from tests.images import AXIAL, CORONAL, noise, write, write_enhanced, write_slices
@@ -101,7 +103,69 @@ def test_a_codestream_that_claims_another_size_never_reaches_a_decoder(tmp_path:
     ds.PixelData = ds.PixelData[:at] + (60000).to_bytes(4, "big") * 2 + ds.PixelData[at + 8 :]
     ds.save_as(tmp_path / "bomb.dcm")
     frame = load_frames([tmp_path / "bomb.dcm"])[0]
-    with pytest.raises(UndecodablePixels, match="claims 60000 × 60000"):
+    with pytest.raises(UndecodablePixels, match="is 60000 × 60000"):
+        frame.pixels()
+
+
+def test_a_broken_codestream_is_a_reason_and_never_the_end_of_the_process(tmp_path: Path) -> None:
+    """GDCM crashed on a JPEG-LS that claims 65535 × 0; what only GDCM decodes reaches it where the sizes agree."""
+    ds = pydicom.dcmread(write(tmp_path, "small", noise(32, 32)))
+    ds.compress(JPEGLSLossless)
+    at = ds.PixelData.find(b"\xff\xf7") + 5
+    ds.PixelData = ds.PixelData[:at] + b"\xff\xff\0\0" + ds.PixelData[at + 4 :]
+    ds.save_as(tmp_path / "broken.dcm")
+    with pytest.raises(UndecodablePixels, match="is 65535 × 0"):
+        load_frames([tmp_path / "broken.dcm"])[0].pixels()
+
+
+@pytest.mark.parametrize("claim", [(60000, 1), (8, 16384)], ids=["size in a JP2 file", "components"])
+def test_a_jpeg_2000_that_claims_much_never_reaches_a_decoder(tmp_path: Path, claim: tuple[int, int]) -> None:
+    size, components = claim
+    siz = struct.pack(">HIIIIIIIIH", 0, size, size, 0, 0, size, size, 0, 0, components) + b"\x07\x01\x01" * components
+    stream = b"\xff\x4f\xff\x51" + struct.pack(">H", len(siz) + 2) + siz
+    boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I", 8000) + b"free" + bytes(7992) + b"\0\0\0\0jp2c"
+    ds = pydicom.dcmread(write(tmp_path, "small", noise(8, 8), BitsAllocated=8, BitsStored=8, HighBit=7))
+    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    ds.PixelData = encapsulate([(boxes + stream) if components == 1 else stream])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    ds.save_as(tmp_path / "bomb.dcm")
+    with pytest.raises(UndecodablePixels, match="is 60000 × 60000|16384 components"):
+        load_frames([tmp_path / "bomb.dcm"])[0].pixels()
+
+
+def test_few_bytes_hold_no_large_image(tmp_path: Path) -> None:
+    siz = struct.pack(">HIIIIIIIIH", 0, 8192, 8192, 0, 0, 8192, 8192, 0, 0, 1) + b"\x07\x01\x01"
+    ds = pydicom.dcmread(write(tmp_path, "small", noise(8, 8), BitsAllocated=8, BitsStored=8, HighBit=7))
+    ds.Rows = ds.Columns = 8192
+    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    ds.PixelData = encapsulate([b"\xff\x4f\xff\x51" + struct.pack(">H", len(siz) + 2) + siz])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    ds.save_as(tmp_path / "bomb.dcm")
+    with pytest.raises(UndecodablePixels, match="bytes can't hold an image"):
+        load_frames([tmp_path / "bomb.dcm"])[0].pixels()
+
+
+@pytest.mark.parametrize(
+    "facts", [{"NumberOfFrames": 70_000}, {"NumberOfFrames": 2**31 - 1, "BitsAllocated": -16}], ids=["many", "negative"]
+)
+def test_frames_are_not_made_because_a_header_claims_them(tmp_path: Path, facts: dict[str, int]) -> None:
+    ds = pydicom.dcmread(write(tmp_path, "small", noise(1, 1)))
+    ds.PixelData = bytes(140_000)
+    for keyword, value in facts.items():
+        ds.add_new(keyword, "SS" if value < 0 else "IS", value)
+    ds.save_as(tmp_path / "bomb.dcm")
+    with pytest.raises(UndecodablePixels, match="frames; at most|samples of -16 bits"):
+        load_frames([tmp_path / "bomb.dcm"])
+
+
+def test_a_modality_lut_is_not_made_because_its_descriptor_claims_it(tmp_path: Path) -> None:
+    table = pydicom.Dataset()
+    table.add_new("LUTDescriptor", "SL", [2**31 - 1, 0, 16])
+    table.add_new("LUTData", "OW", bytes(32))
+    frame = load_frames([write(tmp_path, "small", ModalityLUTSequence=[table])])[0]
+    with pytest.raises(UndecodablePixels, match="claims 2147483647 entries"):
         frame.pixels()
 
 
