@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON_READY := .venv-triton/.ready
 
-.PHONY: help setup demo up check test system train clean
+.PHONY: help setup demo up check test system bench-ingest train clean
 
 help: ## print this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml
 	@echo "setting up $(VENV) (first use, about a minute) …"
@@ -48,6 +48,11 @@ endif
 
 system: setup ## only the tests that start the whole system
 	@$(BIN)/python -m pytest -rs -m 'system or viewer' $(ARGS)
+
+bench-ingest: $(READY) ## how fast we store beside our peers, 25 min; DATA=ct ASSOCIATIONS=4 RUNS=3 RECEIVERS=… JSON=file; QUICK=1, SHORT=1
+	@$(BIN)/python -m benchmarks.ingest $(if $(DATA),--data "$(DATA)") $(if $(ASSOCIATIONS),--associations "$(ASSOCIATIONS)") \
+	  $(if $(RUNS),--runs "$(RUNS)") $(if $(RECEIVERS),--receivers "$(RECEIVERS)") $(if $(JSON),--json "$(JSON)") \
+	  $(if $(FOLDER),--folder "$(FOLDER)") $(if $(QUICK),--quick) $(if $(SHORT),--short-associations)
 
 train: setup ## train a package again: make train PACKAGE=chest_opacity [DATA=dir]
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'

@@ -1,0 +1,1 @@
+"""How fast listeners store what storescu sends, ours beside its peers."""
