@@ -29,6 +29,11 @@ MODEL_SECONDS = Histogram("isocenter_model_seconds", "Time of one request to a m
 DELIVERY_ATTEMPTS = Counter(
     "isocenter_delivery_attempts_total", "Attempts to deliver, by answer.", ["destination", "kind", "outcome"]
 )
+DESTINATION_AWAY = Gauge(
+    "isocenter_destination_away",
+    "1 while a destination can't be reached, as this send worker sees it.",
+    ["destination"],
+)
 STAGE_FAILURES = Counter("isocenter_stage_failures_total", "Attempts that a stage failed.", ["stage", "ending"])
 STAGE_SECONDS = Histogram("isocenter_stage_seconds", "Time of one piece of a stage's work.", ["stage"])
 LEASES_LOST = Counter(

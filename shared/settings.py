@@ -171,8 +171,17 @@ class Destination(Wanted):
     """mllp: MSH-6."""
     timeout_seconds: float = 30.0
     """Longest wait for one answer."""
-    most_attempts: int = 12
-    """Attempts before the delivery is dead; with the doubling delay, 12 are about an hour and a half."""
+    most_attempts: int = Field(default=300, ge=1, le=10_000)
+    """Attempts before a delivery is dead while the destination is away; with the doubling delay, 300 are two days. What
+    it refuses is dead after 3, what it answers with another error after 12."""
+    first_retry_seconds: float = Field(default=5, gt=0, le=3600)
+    """The wait after the first failed attempt on one object; doubled each time, with jitter."""
+    longest_retry_seconds: float = Field(default=600, gt=0, le=86400)
+    """The longest wait between two attempts."""
+    per_minute: float = Field(default=0, ge=0, le=6000)
+    """Objects a minute at most, evenly spaced, all send workers together; 0: as fast as it takes them."""
+    concurrency: int = Field(default=0, ge=0, le=32)
+    """Objects on their way to it at once, of each send worker; 0: its share of send.concurrency."""
 
     @model_validator(mode="after")
     def _by_kind(self) -> Self:

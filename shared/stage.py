@@ -33,7 +33,7 @@ _LONGEST_UNWRITTEN = 600.0  # seconds that an outcome waits for the database
 
 Save = Callable[[Session, Row], None]
 
-__all__ = ["GiveUp", "Retry", "Save", "Stage", "check_lease", "claim", "run_next", "waiting"]
+__all__ = ["GiveUp", "Retry", "Save", "Stage", "backoff", "check_lease", "claim", "run_next", "waiting"]
 
 
 class Retry(Exception):
@@ -72,6 +72,7 @@ class Stage:
     longest_work: timedelta = timedelta(minutes=20)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     only: Callable[[], list[ColumnElement[bool]]] = list
+    opens_in: Callable[[], float | None] = lambda: None  # seconds until `only` may let more through
     hung: Callable[[], None] = lambda: None
 
     def delay(self, attempts: int) -> timedelta:
@@ -217,7 +218,10 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
             move(session, row, GAVE_UP[stage.table], reason)
             settle(session, row.study_instance_uid)
         else:
-            row.reason, row.next_at = reason, database_now(session) + (after or stage.delay(row.attempts))
+            row.reason, row.next_at = (
+                reason,
+                database_now(session) + (stage.delay(row.attempts) if after is None else after),
+            )
         session.add(row)
         attempts = row.attempts
     ending = "dead" if last else "retry"

@@ -32,6 +32,7 @@ LONGEST_BELL_SECONDS = 300.0
 # Rounds of the sweeper in which rows wait and hands are free: then the bell is rung again, then done without.
 _RING_AT, _LOOK_AT = 2, 4
 
+_LONGEST_LINGER = 15.0
 _LAST_SECONDS = 30.0  # what else is in hand may take this long when one hand hangs
 
 
@@ -43,7 +44,7 @@ class Hands:
         self.stage = dataclasses.replace(stage, hung=self._hung)
         self.stopping = threading.Event()
         self._busy, self._hanging, self._lock = 0, 0, threading.Lock()
-        self._end = end
+        self._end, self._lingering = end, threading.Lock()
         self._outage = Outage(log, "database", f"nothing is taken up stage={stage.name}")
 
     @property
@@ -59,14 +60,25 @@ class Hands:
                 return
             self._busy += 1
         try:
-            while not self.stopping.is_set() and time.monotonic() < until and run_next(self.book, self.stage):
-                pass
+            while not self.stopping.is_set() and time.monotonic() < until:
+                if not run_next(self.book, self.stage) and not self._lingered():
+                    break
             self._outage.over()
         except Exception as error:  # the database is away: the sweeper rings again
             self._outage.met(error)
         finally:
             with self._lock:
                 self._busy -= 1
+
+    def _lingered(self) -> bool:
+        """Waits for a door that opens soon, if no other hand does: the sweeper would see it a second or two later."""
+        pause = self.stage.opens_in()
+        if pause is None or pause > _LONGEST_LINGER or not self._lingering.acquire(blocking=False):
+            return False
+        try:
+            return not self.stopping.wait(pause)
+        finally:
+            self._lingering.release()
 
     def finish(self, longest_seconds: float) -> None:
         """Takes up nothing more, and waits for what is in hand."""

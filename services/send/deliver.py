@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import update
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col
 
@@ -11,10 +12,10 @@ from services.send.doors import Doors
 from services.send.handlers import Refused, Unreachable, last_word
 from shared import metrics
 from shared.settings import Destination
-from shared.stage import GiveUp, Retry, Save, check_lease
+from shared.stage import GiveUp, Retry, Save, check_lease, ended_in_the_middle
 from shared.store import Book, Delivery, Run
 from shared.store.moves import Row, move, settle, state_of
-from shared.study import DeliveryEvent, RunState
+from shared.study import DeliveryEvent, DeliveryState, RunState
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,13 @@ class Courier:
         with self._book.read() as session:
             delivery = session.get_one(Delivery, delivery_id)
             run = session.get_one(Run, delivery.run_id)
-        if state_of(run) is RunState.SUPERSEDED:
+        if state_of(run) in (RunState.SUPERSEDED, RunState.CANCELLED):
             return _withdrawn
         destination = self._destinations.get(delivery.destination)
         if destination is None:
             raise GiveUp(f"{delivery.destination} is no destination in isocenter.toml any more: add it and replay")
+        if delivery.attempts > destination.most_attempts:
+            raise GiveUp(ended_in_the_middle(destination.most_attempts, delivery.reason))
         try:
             with self._doors.through(destination.name):
                 check_lease()
@@ -57,14 +60,30 @@ class Courier:
         except Retry as error:
             if error.counts:
                 _count(delivery, _outcome(error))
-            raise last_word(error, delivery.attempts, destination.most_attempts) from None
+            raise last_word(error, delivery.attempts, destination) from None
         _count(delivery, "accepted")
         return _accepted(remark)
 
 
+def hasten(book: Book, destination: str) -> None:
+    """The destination is back: what waits for its next attempt is due now, so that all goes out in order of urgency.
+    Those that were tried meanwhile, the urgent ones first of all, would else come last."""
+    with book.write() as session:
+        session.execute(
+            update(Delivery)
+            .where(col(Delivery.destination) == destination, col(Delivery.state) == DeliveryState.WAITING)
+            .where(col(Delivery.lease_owner) == "", col(Delivery.next_at).is_not(None))
+            .values(next_at=None)
+        )
+    log.info("back, and its backlog goes out destination=%s", destination)
+
+
 def _withdrawn(session: Session, row: Row) -> None:
-    """An attempt failed while newer images superseded the run: the old result must not arrive after the new."""
-    move(session, row, DeliveryEvent.CANCELLED, "its run was superseded")
+    """An attempt failed while newer images superseded the run, or a person cancelled it: the old result must not
+    arrive after the new, nor one that was stopped."""
+    assert isinstance(row, Delivery)
+    run = session.get_one(Run, row.run_id)
+    move(session, row, DeliveryEvent.CANCELLED, f"its run was {run.state}")
 
 
 def _accepted(remark: str) -> Save:

@@ -1,10 +1,15 @@
 """A peer's answer in, what becomes of the delivery out: sent is sent only on the peer's own word."""
 
+from datetime import timedelta
+
 from shared.hl7.acknowledgement import Acknowledgement
-from shared.stage import GiveUp, Retry
+from shared.settings import Destination
+from shared.stage import GiveUp, Retry, backoff
 
 # What a peer refuses for the object's own sake seldom changes: a few attempts, in case the peer was at fault.
 MOST_REFUSALS = 3
+# Any other answer that is no acceptance (AE, a wrong control ID): with the doubling delay, an hour or so.
+MOST_ERRORS = 12
 
 _DUPLICATE = 0x0111
 _WARNINGS = {0x0107, 0x0116, 0xB000, 0xB006, 0xB007}
@@ -67,9 +72,20 @@ def read_answer(answer: Acknowledgement, control_id: str) -> str:
     raise Retry(f"the destination answered {answer.code!r}, which is no acknowledgement code{said}")
 
 
-def last_word(error: Retry, attempts: int, most_attempts: int) -> Retry | GiveUp:
-    """The error itself while attempts are left, else the giving up."""
-    most = min(MOST_REFUSALS, most_attempts) if isinstance(error, Refused) else most_attempts
-    if not error.counts or attempts < most:
+def last_word(error: Retry, attempts: int, destination: Destination) -> Retry | GiveUp:
+    """The error with the time of the next attempt while attempts are left, else the giving up.
+
+    A destination that is away comes back, and is waited for longest; what it answers with an error seldom changes.
+    """
+    if not error.counts:
         return error
-    return GiveUp(f"{error}; given up after {attempts} attempts: mend the cause and replay")
+    most = destination.most_attempts
+    if isinstance(error, Refused):
+        most = min(MOST_REFUSALS, most)
+    elif not isinstance(error, Unreachable):
+        most = min(MOST_ERRORS, most)
+    if attempts >= most:
+        return GiveUp(f"{error}; given up after {attempts} attempts: mend the cause and replay")
+    first, longest = destination.first_retry_seconds, destination.longest_retry_seconds
+    error.after = error.after or backoff(attempts, timedelta(seconds=first), timedelta(seconds=longest))
+    return error

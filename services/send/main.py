@@ -1,11 +1,13 @@
 """Wires send: deliveries that wait, out to PACS and RIS."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from services.send import mllp_client, scu
-from services.send.deliver import Courier, Wire
+from services.send.deliver import Courier, Wire, hasten
 from services.send.doors import Doors
+from services.send.pace import Turn, take_turn
 from services.send.settings import Settings
 from shared.service import start_service
 from shared.settings import Destination
@@ -15,20 +17,26 @@ from shared.study import DeliveryState
 from shared.worker import run_worker
 
 # The attempts that a delivery has are its destination's; the stage's own bound is for faults of ours.
-_MOST_ATTEMPTS = 100
+_MOST_ATTEMPTS = 10_000
 
 
 def send_stage(
     book: Book, data_dir: Path, destinations: list[Destination], settings: Settings, concurrency: int
 ) -> Stage:  # fmt: skip
     """The stage that takes deliveries out, with `concurrency` threads shared evenly among the destinations."""
-    room = max(1, concurrency // max(1, len(destinations)))
-    doors = Doors([d.name for d in destinations], room, settings.away_seconds)
+    share = max(1, concurrency // max(1, len(destinations)))
+    rates = {d.name: d.per_minute for d in destinations if d.per_minute}
+
+    def turn(name: str) -> Turn:
+        return take_turn(book, name, rates[name]) if name in rates else Turn(True, timedelta(0))
+
+    rooms = {d.name: d.concurrency or share for d in destinations}
+    doors = Doors(rooms, settings.away_seconds, turn=turn, returned=partial(hasten, book))
     wires: dict[str, Wire] = {"dicom": partial(_store, settings.ae_title), "mllp": mllp_client.send}
     courier = Courier(book, data_dir, destinations, wires, doors)
     return Stage(
         "send", Delivery, (DeliveryState.WAITING,), courier.deliver,
-        most_attempts=_MOST_ATTEMPTS, only=courier.only, **settings.patience,
+        most_attempts=_MOST_ATTEMPTS, only=courier.only, opens_in=doors.opens_in, **settings.patience,
     )  # fmt: skip
 
 
@@ -41,6 +49,6 @@ def main() -> None:
     service = start_service("send")
     settings = service.config.section(Settings)
     destinations = service.config.destinations
-    concurrency = max(settings.concurrency, len(destinations))
+    concurrency = max(settings.concurrency, sum(d.concurrency or 1 for d in destinations))
     stage = send_stage(service.book, service.core.data_dir, destinations, settings, concurrency)
     run_worker(service.book, service.app, stage, service.core, concurrency)

@@ -174,6 +174,13 @@ class Delivery(Leased, table=True):
     delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Pace(SQLModel, table=True):
+    """When the next object may go to a destination that takes so many a minute."""
+
+    destination: str = Field(primary_key=True, max_length=64)
+    free_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class Outbox(SQLModel, table=True):
     """What is to be rung and told after the commit that wrote it."""
 

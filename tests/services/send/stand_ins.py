@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,11 @@ class StandInPacs:
 class StandInRis:
     """An MLLP receiver; `behave` gets the connection and the message, and does as it likes."""
 
-    def __init__(self, behave: Callable[[socket.socket, bytes], None]) -> None:
+    def __init__(self, behave: Callable[[socket.socket, bytes], None], port: int = 0) -> None:
         self.messages: list[bytes] = []
+        self.heard_at: list[float] = []
         self._behave = behave
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -74,8 +76,13 @@ class StandInRis:
                 if not more:
                     return
                 data += more
+            self.heard_at.append(time.monotonic())
             self.messages.append(data[1:-2])
             self._behave(connection, data[1:-2])
+
+    def control_ids(self) -> list[str]:
+        """MSH-10 of what came, in order."""
+        return [message.split(b"|")[9].decode() for message in self.messages]
 
     def stop(self) -> None:
         self._listener.close()
@@ -102,7 +109,7 @@ class Post:
             )  # fmt: skip
             session.add(run)
 
-    def add(self, destination: str, identifier: str) -> str:
+    def add(self, destination: str, identifier: str, priority: int = 5) -> str:
         """A delivery of an object made for it: SC for a UID, ORU for anything else."""
         kind = "SC" if identifier.startswith("1.") else "ORU"
         path = self.data_dir / f"{identifier}.{kind.lower()}"
@@ -113,7 +120,7 @@ class Post:
         with self.book.write() as session:
             row = Delivery(
                 id=f"{destination}-{identifier}", run_id="run-1", study_instance_uid="1.2.3", destination=destination,
-                kind=kind, identifier=identifier, path=path.name,
+                kind=kind, identifier=identifier, path=path.name, priority=priority,
             )  # fmt: skip
             enter(session, row)
         return row.id
@@ -127,10 +134,10 @@ class Post:
             return session.get_one(Study, "1.2.3")
 
     def hasten(self) -> None:
-        """Makes what waits for its next time due now."""
+        """Makes what waits for its next time, or for a dead worker's lease to end, due now."""
         with self.book.write() as session:
             for row in session.exec(select(Delivery).where(Delivery.state == DeliveryState.WAITING)):
-                row.next_at = None
+                row.next_at = row.lease_until = None
                 session.add(row)
 
     def run(self, stage: Stage) -> int:

@@ -16,10 +16,11 @@ import pytest
 from services.send.main import send_stage
 from services.send.settings import Settings
 from shared.settings import Destination
-from shared.stage import Stage
+from shared.stage import Stage, claim, run_next
 from shared.store import Run, open_book
 from shared.store.moves import move
 from shared.study import RunEvent
+from shared.worker import Hands
 from tests.services.send.stand_ins import Post, StandInPacs, StandInRis, answer, free_port, pacs_at, ris_at
 
 Start = Callable[..., Any]
@@ -77,6 +78,62 @@ def test_a_destination_that_is_away_costs_its_others_nothing_and_the_other_desti
     assert time.monotonic() - started < 20
     assert sum(post.get(d).attempts for d in objects) == 1
     assert all(post.get(d).state == "delivered" for d in messages)
+
+
+@pytest.mark.parametrize("kind", ["dicom", "mllp"])
+def test_on_return_the_backlog_goes_out_urgent_first_and_then_by_age(post: Post, start: Start, kind: str) -> None:
+    """What was tried meanwhile, the urgent ones first of all, must not come last for its long wait."""
+    port, dicom = free_port(), kind == "dicom"
+    names = {f"R{n}": f"1.2.3.{n}" if dicom else f"R{n}" for n in range(5)} | {"STAT": "1.2.3.99" if dicom else "STAT"}
+    for name, identifier in names.items():
+        post.add("PACS" if dicom else "RIS", identifier, priority=0 if name == "STAT" else 5)
+    at = pacs_at if dicom else ris_at
+    stage = _stage(post, at(port, first_retry_seconds=1000, longest_retry_seconds=2000), concurrency=1)
+    for _ in range(2):  # STAT, then the oldest
+        assert run_next(post.book, stage)
+        time.sleep(0.01)
+    peer = start(StandInPacs, port) if dicom else start(StandInRis, answer, port)
+    _wait_until(lambda: post.run(stage) >= 0 and post.study().state == "delivered")
+    came = peer.received if dicom else peer.control_ids()
+    assert came == [names[n] for n in ("R1", "STAT", "R0", "R2", "R3", "R4")], "one finds out, then all in order"
+
+
+def test_a_rate_holds_for_all_workers_together_and_lets_urgent_ones_pass(post: Post, start: Start) -> None:
+    gap, count = 0.1, 12
+    ris = start(StandInRis, answer)
+    for n in range(count):
+        post.add("RIS", f"R{n:02}")
+    # each with its own doors, as in processes of their own
+    hands = [Hands(post.book, _stage(post, ris_at(ris.port, per_minute=60 / gap)), 2) for _ in range(2)]
+    threads = [threading.Thread(target=h.answer) for h in hands for _ in range(2)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    _wait_until(lambda: len(ris.messages) >= 3)
+    post.add("RIS", "STAT", priority=0)
+    before = len(ris.messages)
+    for thread in threads:
+        thread.join(60)
+    came = ris.control_ids()
+    assert sorted(came) == [*(f"R{n:02}" for n in range(count)), "STAT"], "in one go, without another bell"
+    assert came.index("STAT") <= before + 2, "before what had waited longer"
+    assert ris.heard_at[-1] - started >= count * gap, "no faster than its rate"
+
+
+def test_an_object_that_kills_its_worker_each_time_ends_dead(post: Post, start: Start) -> None:
+    ris = start(StandInRis, answer)
+    poison, other = post.add("RIS", "POISON"), post.add("RIS", "OTHER")
+    stage = _stage(post, ris_at(ris.port, most_attempts=3))
+    for _ in range(3):
+        taken = claim(post.book, stage)
+        assert taken is not None
+        assert taken.key == poison
+        post.hasten()
+    assert post.run(stage) == 2
+    assert post.get(other).state == "delivered"
+    assert post.get(poison).state == "dead"
+    assert "its worker ended in the middle of the last of 3 attempts" in post.get(poison).reason
+    assert ris.control_ids() == ["OTHER"]
 
 
 def test_a_slow_destination_has_its_share_of_the_threads(post: Post, start: Start) -> None:
@@ -258,6 +315,7 @@ from shared.stage import run_next
 from shared.store import Run, open_book
 from shared.store.moves import move
 from shared.study import RunEvent
+from shared.worker import Hands
 
 url, data_dir, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 pacs = Destination(name="PACS", kind="dicom", host="127.0.0.1", port=port, ae_title="PACS")

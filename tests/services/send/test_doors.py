@@ -1,9 +1,13 @@
 """Doors: a destination that is away or slow holds up its own deliveries only."""
 
+import contextlib
+from datetime import timedelta
+
 import pytest
 
 from services.send.doors import LONGEST_AWAY, Doors
 from services.send.handlers import Refused, Unreachable
+from services.send.pace import Turn
 from shared.stage import Retry
 
 
@@ -21,7 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def doors(clock: Clock) -> Doors:
-    return Doors(["PACS", "RIS"], room=2, away_seconds=5, clock=clock)
+    return Doors({"PACS": 2, "RIS": 2}, away_seconds=5, clock=clock)
 
 
 def _fail(doors: Doors, error: Retry) -> None:
@@ -51,6 +55,51 @@ def test_away_shuts_for_longer_each_time_then_lets_one_try(doors: Doors, clock: 
         assert doors.closed() == ["PACS"], "only one may try"
     with doors.through("PACS"):
         assert doors.closed() == [], "it got through: the door is open again"
+
+
+def test_after_an_outage_one_more_is_let_in_with_each_that_arrives(clock: Clock) -> None:
+    back: list[str] = []
+    doors = Doors({"PACS": 3}, away_seconds=5, clock=clock, returned=back.append)
+    _fail(doors, Unreachable("down"))
+    clock.now += 6
+    _fail(doors, Unreachable("down"))
+    clock.now += 11
+    assert back == []
+    for most in (1, 2, 3, 3):
+        with contextlib.ExitStack() as inside:
+            for _ in range(most):
+                assert doors.closed() == []
+                inside.enter_context(doors.through("PACS"))
+            assert doors.closed() == ["PACS"]
+        assert back == ["PACS"], "told once"
+
+
+def test_one_object_that_the_destination_cant_bear_is_no_outage(doors: Doors, clock: Clock) -> None:
+    back: list[str] = []
+    doors = Doors({"PACS": 2}, away_seconds=5, clock=clock, returned=back.append)
+    for _ in range(3):
+        _fail(doors, Unreachable("it ended the association"))
+        clock.now += 6
+        with doors.through("PACS"):
+            pass
+    assert back == [], "what waits for its next attempt goes on waiting"
+
+
+def test_a_rate_shuts_the_door_until_the_next_turn(clock: Clock) -> None:
+    turns = [Turn(True, timedelta(seconds=3)), Turn(False, timedelta(seconds=2)), Turn(True, timedelta(seconds=3))]
+    doors = Doors({"PACS": 2, "RIS": 1}, clock=clock, turn=lambda _: turns.pop(0))
+    with doors.through("PACS"):
+        assert doors.closed() == ["PACS"]
+    assert doors.opens_in() == 3
+    clock.now += 3
+    assert doors.opens_in() is None
+    with pytest.raises(Retry, match="at its rate") as caught, doors.through("PACS"):
+        raise AssertionError("another worker has taken the turn")
+    assert not caught.value.counts
+    assert doors.opens_in() == 2
+    clock.now += 2
+    with doors.through("PACS"):
+        pass
 
 
 @pytest.mark.parametrize("error", [Refused("no"), Retry("AE")])

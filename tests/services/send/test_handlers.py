@@ -2,9 +2,18 @@
 
 import pytest
 
-from services.send.handlers import MOST_REFUSALS, Refused, Unreachable, last_word, read_answer, read_store_status
+from services.send.handlers import (
+    MOST_ERRORS,
+    MOST_REFUSALS,
+    Refused,
+    Unreachable,
+    last_word,
+    read_answer,
+    read_store_status,
+)
 from shared.hl7.acknowledgement import Acknowledgement
 from shared.stage import GiveUp, Retry
+from tests.services.send.stand_ins import pacs_at, ris_at
 
 
 @pytest.mark.parametrize(
@@ -66,9 +75,18 @@ def test_whatever_else_is_none(code: str, control_id: str, kind: type[Exception]
 
 
 def test_attempts_end() -> None:
-    assert isinstance(last_word(Retry("x"), 11, 12), Retry)
-    assert isinstance(last_word(Retry("x"), 12, 12), GiveUp)
-    assert isinstance(last_word(Refused("x"), MOST_REFUSALS - 1, 12), Refused)
-    assert isinstance(last_word(Refused("x"), MOST_REFUSALS, 12), GiveUp)
-    assert isinstance(last_word(Refused("x"), 1, 1), GiveUp)
-    assert isinstance(last_word(Retry("busy", counts=False), 99, 12), Retry)
+    pacs = pacs_at(104, most_attempts=20)
+    for error, most in ((Unreachable, 20), (Retry, MOST_ERRORS), (Refused, MOST_REFUSALS)):
+        assert isinstance(last_word(error("x"), most - 1, pacs), error)
+        assert isinstance(last_word(error("x"), most, pacs), GiveUp)
+        assert isinstance(last_word(error("x"), 1, pacs_at(104, most_attempts=1)), GiveUp)
+    assert isinstance(last_word(Retry("busy", counts=False), 99, pacs), Retry)
+
+
+def test_the_wait_is_the_destinations_own() -> None:
+    ris = ris_at(2575, first_retry_seconds=100, longest_retry_seconds=400)
+    for attempts, seconds in ((1, 100), (2, 200), (3, 400), (9, 400)):
+        error = last_word(Unreachable("away"), attempts, ris)
+        assert isinstance(error, Unreachable)
+        assert error.after is not None
+        assert 0.75 * seconds <= error.after.total_seconds() <= 1.25 * seconds
