@@ -14,6 +14,11 @@ ASSOCIATIONS = Counter("isocenter_associations_total", "Associations asked for, 
 ASSOCIATIONS_OPEN = Gauge("isocenter_associations_open", "Associations that are open now.")
 QUARANTINED = Counter("isocenter_quarantined_total", "Inputs that were put in quarantine.", ["source", "cause"])
 
+STORE_FREE_BYTES = Gauge("isocenter_store_free_bytes", "Room that is left on the store's disk.")
+STORE_LEAST_FREE_BYTES = Gauge("isocenter_store_least_free_bytes", "With less room than this images are refused.")
+REMOVED = Counter("isocenter_removed_total", "What retention removed, by rule.", ["what", "rule"])
+REMOVED_BYTES = Counter("isocenter_removed_bytes_total", "Bytes that retention removed, by rule.", ["what", "rule"])
+
 HL7_MESSAGES = Counter("isocenter_hl7_messages_total", "HL7 messages received, by type and answer.", ["type", "answer"])
 ORDERS = Counter("isocenter_orders_total", "Orders written, by order control.", ["order_control"])
 

@@ -73,6 +73,10 @@ class StoreFolder:
             os.link(received, target)
         except FileExistsError:
             linked = False
+        except FileNotFoundError:  # retention has removed the folder, which was empty
+            made += self._make_folders(target.parent)
+            os.link(received, target)
+            linked = True
         else:
             linked = True
         if self.durable:

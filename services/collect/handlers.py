@@ -48,6 +48,7 @@ class StoredInstance:
     sha256: str
     received_at: datetime
     calling_ae_title: str = ""
+    known: bool = False  # the same bytes lay there already
 
 
 @dataclass

@@ -21,6 +21,7 @@ from services.collect.handlers import (
     study_values,
     to_be_read,
 )
+from services.collect.returned import write_returned
 from shared.store import Book, Instance, Journal, Quarantine, Study
 from shared.store.moves import move
 from shared.study import StudyEvent
@@ -153,6 +154,8 @@ def write_rows(session: Session, batch: list[Row], duplicates: Policy = "keep-fi
 
 def _write_study(session: Session, stored: list[StoredInstance], duplicates: Policy) -> None:
     study, is_new = _study_of(session, stored[0])
+    if study.images_removed_at:
+        write_returned(session, study, stored)
     of_study = select(Instance.sop_instance_uid, Instance.sha256)
     of_study = of_study.where(Instance.study_instance_uid == study.study_instance_uid)
     uids = [one.header.sop_instance_uid for one in stored]

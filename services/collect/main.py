@@ -11,12 +11,16 @@ from pydicom import config as pydicom_config
 from services.collect.completion import Completion
 from services.collect.folder import StoreFolder
 from services.collect.index import Index
+from services.collect.keeper import Keeper
 from services.collect.open_associations import OpenAssociations
 from services.collect.quarantine import QuarantineFolder
 from services.collect.reception import Reception
 from services.collect.reconcile import reconcile
 from services.collect.scp import Listener
 from services.collect.settings import Settings
+from shared import metrics
+from shared.keeping.rules import Retention
+from shared.keeping.sweep import Sweep
 from shared.service import Service, start_service
 from shared.worker import Ringer
 
@@ -42,6 +46,8 @@ class Collect:
         self.completion = Completion(service.book, settings, self.index, open_associations)
         self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean)]
         self.ringer = Ringer(service.bus)
+        retention = service.config.section(Retention)
+        self.keeper = Keeper(Sweep(service.book, service.core, retention, self.folder.free_bytes))
 
     def start(self) -> None:
         """Mends what a crash left, then listens."""
@@ -50,11 +56,15 @@ class Collect:
         self.index.start()
         self.listener.start()
         self.completion.start()
+        self.keeper.start()
+        metrics.STORE_LEAST_FREE_BYTES.set(self.settings.least_free_bytes)
+        metrics.STORE_FREE_BYTES.set_function(self.folder.free_bytes)
 
     def stop(self) -> None:
         """Accepts no more, lets open associations end, and writes every row."""
         self.listener.stop()
         self.completion.stop()
+        self.keeper.stop()
         self.index.stop()
         self.ringer.stop()
 

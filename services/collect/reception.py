@@ -74,7 +74,7 @@ class Reception:
         if kept is Kept.REFUSED:
             raise Refusal(DUPLICATE_SOP_INSTANCE, "other bytes are stored under this SOPInstanceUID", "duplicate")
         size = incoming.start + incoming.size
-        stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer)
+        stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer, kept is Kept.KNOWN)
         self._count(stored, kept, association)
         self.index.add(stored)
         return stored

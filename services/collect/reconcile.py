@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from services.collect.duplicates import Policy
 from services.collect.folder import StoreFolder, data_set_sha256
@@ -58,13 +59,20 @@ def _reconcile_study(
     paths = {p.relative_to(folder.root).as_posix(): p for p in study_folder.glob("*/*.dcm")}
     found.files += len(paths)
     with book.read() as session:
-        known = set(session.exec(select(Instance.path).where(Instance.study_instance_uid == study_folder.name)))
+        known = set(session.exec(_kept_paths(study_folder.name)))
         told = set(session.exec(select(Duplicate.path).where(Duplicate.study_instance_uid == study_folder.name)))
     new = [path for name, path in sorted(paths.items()) if name not in known and name not in told]
     new.sort(key=lambda path: is_beside(path.name))  # the first bytes before the others
     for start in range(0, len(new), _BATCH):
         _index(book, folder, new[start : start + _BATCH], found, duplicates)
     _tell_missing(book, study_folder.name, (known | told) - set(paths), found)
+
+
+def _kept_paths(study_instance_uid: str) -> Any:
+    """Asks for the files that must be there: all but those that retention has removed."""
+    return select(Instance.path).where(
+        Instance.study_instance_uid == study_instance_uid, col(Instance.removed_at).is_(None)
+    )
 
 
 def _index(book: Book, folder: StoreFolder, paths: list[Path], found: Reconciled, duplicates: Policy) -> None:
@@ -96,7 +104,7 @@ def _tell_missing_studies(book: Book, folder: StoreFolder, found: Reconciled) ->
     for uid in studies:
         if not (folder.root / uid).is_dir():
             with book.read() as session:
-                paths = set(session.exec(select(Instance.path).where(Instance.study_instance_uid == uid)))
+                paths = set(session.exec(_kept_paths(uid)))
             _tell_missing(book, uid, paths, found)
 
 

@@ -5,15 +5,15 @@ import logging
 from sqlmodel import Session
 
 from services.decide.handlers import choose
-from services.decide.plan import find_order, instances_of, save_decision, study_facts
+from services.decide.plan import find_order, instances_of, not_whole, save_decision, study_facts
 from services.decide.settings import Settings
 from shared.package import Package, usable_packages
 from shared.service import start_service
 from shared.settings import Triton
 from shared.stage import Save, Stage
 from shared.store import Study
-from shared.store.moves import Row
-from shared.study import StudyState
+from shared.store.moves import Row, move
+from shared.study import StudyEvent, StudyState
 from shared.worker import run_worker
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,9 @@ def work(packages: list[Package], settings: Settings) -> Save:
 
     def save(session: Session, row: Row) -> None:
         assert isinstance(row, Study)
+        if gone := not_whole(session, row):
+            move(session, row, StudyEvent.REFUSED, gone)
+            return
         order = find_order(session, row)
         instances = instances_of(session, row.study_instance_uid)
         choices = choose(study_facts(row, order, instances), packages, settings.rules)

@@ -10,6 +10,7 @@ from services.decide.handlers import Choice, SeriesFacts, StudyFacts, refusal, s
 from shared.own_results import is_own_result
 from shared.store import Instance, Journal, Order, Run, Study
 from shared.store.moves import enter, move, state_of, supersede, withdraw
+from shared.store.removed import why_no_images
 from shared.study import TRANSITIONS, RunEvent, RunState, StudyEvent, StudyState
 from shared.uids import derived_uuid
 
@@ -41,6 +42,11 @@ def instances_of(session: Session, study_instance_uid: str) -> list[Instance]:
     """A study's instances, by series."""
     query = select(Instance).where(Instance.study_instance_uid == study_instance_uid)
     return list(session.exec(query.order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))).all())
+
+
+def not_whole(session: Session, study: Study) -> str:
+    """Why a part of the study must not be read as the whole: retention has removed the rest. Else nothing."""
+    return why_no_images(session, study.study_instance_uid) if study.images_removed_at else ""
 
 
 def study_facts(study: Study, order: Order | None, instances: Sequence[Instance]) -> StudyFacts:

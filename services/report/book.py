@@ -164,7 +164,7 @@ def _enter_delivery(session: Session, run: Run, destination: str, result: Result
         )  # fmt: skip
         enter(session, new)
         return
-    known.path, known.priority = path, run.priority
+    known.path, known.priority, known.removed_at = path, run.priority, None
     session.add(known)
     if state_of(known) is not DeliveryState.WAITING:
         move(session, known, DeliveryEvent.REPLAYED, "reported again")

@@ -25,7 +25,8 @@ from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.settings import Core
 from shared.store import Book, Study, actions
-from shared.store.view_models import JournalLine, StudyDetail, StudyView
+from shared.store.removed import removals_view
+from shared.store.view_models import JournalLine, RemovalView, StudyDetail, StudyView
 from shared.store.views import StudyNotFound, find_study, journal_view, studies_view, study_detail, study_view
 from shared.study import StudyState
 
@@ -48,6 +49,12 @@ class Journal(BaseModel):
     """What happened to a study, oldest first."""
 
     journal: list[JournalLine]
+
+
+class Removals(BaseModel):
+    """What retention has removed, the newest first."""
+
+    removed: list[RemovalView]
 
 
 class Press(BaseModel):
@@ -155,6 +162,17 @@ def _add_reading(api: FastAPI, around: Surroundings) -> None:
         with book.read() as session:
             uid = find_study(session, _text(name)).study_instance_uid
             return Journal(journal=journal_view(session, uid, limit))
+
+    @api.get("/removed")
+    def removed(
+        since: Annotated[datetime | None, Query(description="Only since this time; with its zone.")] = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    ) -> Removals:
+        """What retention has removed, the newest first."""
+        if since is not None and since.tzinfo is None:
+            raise HTTPException(422, "since needs its zone, as in 2026-01-31T12:00:00Z")
+        with book.read() as session:
+            return Removals(removed=removals_view(session, since=since, limit=limit))
 
     @api.get("/events", response_class=StreamingResponse)
     def events() -> StreamingResponse:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from shared.keeping.rules import Retention
 from shared.package import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
 from shared.toml_lines import describe_errors, line_of
@@ -20,7 +21,7 @@ def sections() -> dict[str, type[Section]]:
 
     The services are looked up by name, since shared imports none of them.
     """
-    found: dict[str, type[Section]] = {Core.name: Core, Triton.name: Triton}
+    found: dict[str, type[Section]] = {s.name: s for s in (Core, Triton, Retention)}
     for module in pkgutil.iter_modules(importlib.import_module("services").__path__):
         settings = importlib.import_module(f"services.{module.name}.settings").Settings
         found[settings.name] = settings

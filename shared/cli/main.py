@@ -172,6 +172,23 @@ def study(
             fail(f"no study {uid}: `isocenter studies` lists those that are there", 1)
 
 
+@app.command()
+def removed(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    days: Annotated[float, typer.Option("--days", min=0, help="Only of the last DAYS days; 0: all.")] = 0,
+) -> None:
+    """List what retention has removed: when, what, and by which rule."""
+    from datetime import timedelta
+
+    from shared.cli.studies import show_removed
+    from shared.store import utc_now
+
+    page, _ = open_config(config)
+    with _opened(page) as book:
+        show_removed(book, as_json, utc_now() - timedelta(days=days) if days else None)
+
+
 NameArgument = Annotated[str, typer.Argument(metavar="UID", help="Study Instance UID, or accession number.")]
 
 

@@ -9,10 +9,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from shared.cli.check import sections
+from shared.keeping.rules import Rule
 from shared.result_profiles import Wanted
 from shared.settings import Destination, GateThresholds
 
-ORDER = ("isocenter", "collect", "admit", "decide", "gate", "infer", "report", "send", "status", "triton")
+ORDER = ("isocenter", "collect", "admit", "decide", "gate", "infer", "report", "send", "status", "triton", "retention")
 INTRODUCTION = """\
 # Configuration
 
@@ -45,6 +46,12 @@ port = 2575
 receiving_application = "RIS"
 receiving_facility = "HOSPITAL"
 
+[[retention.rules]]
+name = "delivered images"
+remove = "images"
+states = ["delivered", "refused"]
+after_days = 30
+
 [gates.motion_ssim]
 warn_below = 0.85
 ```
@@ -56,6 +63,7 @@ def reference() -> str:
     known = sections()
     parts = [INTRODUCTION]
     parts += [_table(f"[{name}]", known[name]) for name in ORDER]
+    parts.append(_table("[[retention.rules]]", Rule))
     parts.append(_table("[[destinations]]", Destination))
     parts.append(_table("[gates.NAME]", GateThresholds))
     return "\n".join(parts)

@@ -10,8 +10,18 @@ from rich.text import Text
 from sqlmodel import Session
 
 from shared.store import Book, Study, actions, utc_now
-from shared.store.view_models import DeliveryView, GateView, JournalLine, RunView, StepView, StudyDetail, StudyView
-from shared.store.views import SeveralStudies, StudyNotFound, find_study, studies_view, study_detail
+from shared.store.removed import removals_view
+from shared.store.view_models import (
+    DeliveryView,
+    GateView,
+    JournalLine,
+    RemovalView,
+    RunView,
+    StepView,
+    StudyDetail,
+    StudyView,
+)
+from shared.store.views import StudyNotFound, find_study, studies_view, study_detail
 from shared.store.words import count_in_words, number_in_words
 
 # Colours that stay apart for colour-blind eyes; a sign and a word always stand beside them.
@@ -55,10 +65,8 @@ def show_study(book: Book, name: str, as_json: bool, console: Console | None = N
     try:
         with book.read() as session:
             detail = study_detail(session, find_study(session, name))
-    except SeveralStudies as error:
+    except StudyNotFound as error:
         Console(stderr=True).print(escape(str(error)), highlight=False)
-        return False
-    except StudyNotFound:
         return False
     if as_json:
         print(json.dumps(detail.model_dump(mode="json"), indent=2))
@@ -127,6 +135,7 @@ def study_page(study: StudyDetail) -> RenderableType:
         ("Runs", _runs(study.runs)),
         ("Earlier runs", _runs(study.earlier_runs)),
         ("Deliveries", _deliveries(study.deliveries)),
+        ("Removed", removed_table(study.removed)),
         ("Journal", _journal(study.journal)),
     ):
         if table.row_count:
@@ -170,6 +179,26 @@ def _deliveries(deliveries: list[DeliveryView]) -> Table:
     for delivery in deliveries:
         state = _state(delivery.state, delivery.activity)
         table.add_row(delivery.kind, delivery.destination, state, str(delivery.attempts), Text(delivery.reason))
+    return table
+
+
+def show_removed(book: Book, as_json: bool, since: datetime | None = None, console: Console | None = None) -> None:
+    """Lists what retention has removed, the newest first; as JSON it is `{"removed": […]}`."""
+    with book.read() as session:
+        removed = removals_view(session, since=since)
+    if as_json:
+        print(json.dumps({"removed": [one.model_dump(mode="json") for one in removed]}, indent=2))
+        return
+    (console or Console()).print(removed_table(removed) if removed else "[dim]nothing has been removed")
+
+
+def removed_table(removed: list[RemovalView]) -> Table:
+    """One line a removal."""
+    table = _table("When", "Removed", "Count", "MB", "Rule", "Study")
+    for one in removed:
+        what = one.what if one.finished_at else f"{one.what} (under way)"
+        size = f"{one.size / 1e6:.1f}"
+        table.add_row(_when(one.at), what, str(one.count), size, Text(one.rule), Text(one.study_instance_uid))
     return table
 
 

@@ -7,6 +7,7 @@ from sqlmodel import Session, select
 
 from shared.store.book import Book
 from shared.store.moves import move, state_of, withdraw
+from shared.store.removed import why_no_images, why_no_result
 from shared.store.tables import Delivery, Run, Study, utc_now
 from shared.store.views import StudyNotFound, find_study
 from shared.study import (
@@ -80,6 +81,7 @@ def replay_study(session: Session, study: Study, actor: str) -> Study:
     """Sends a settled study round again; decide moves the runs that it chooses anew."""
     if state_of(study) not in SETTLED:
         raise NotPossible(f"the study is under way ({study.state}): wait until it is settled, or cancel it first")
+    _require_images(session, study)
     move(session, study, StudyEvent.REPLAYED, "replayed by a person", actor)
     return study
 
@@ -93,11 +95,17 @@ def replay_run(session: Session, run: Run, actor: str) -> Study:
         raise NotPossible(f"the run of {what} can't be replayed: it is {run.state}{_instead(run)}")
     if run.verdict not in ("pass", "warn", RELEASED) or (run.kind == "gate" and not run.findings):
         raise NotPossible(f"the gates have not passed the run of {what}: replay the study, which gates it anew")
+    _require_images(session, study)
     _resume(session, study, actor)
     move(session, run, RunEvent.REPLAYED, "replayed by a person", actor)
     withdraw(session, run, "its run is done again")
     move(session, run, RunEvent.SCORED if run.kind == "gate" else RunEvent.PASSED, "on the gates' earlier word", actor)
     return study
+
+
+def _require_images(session: Session, study: Study) -> None:
+    if gone := why_no_images(session, study.study_instance_uid):
+        raise NotPossible(gone)
 
 
 def _instead(run: Run) -> str:
@@ -114,6 +122,8 @@ def replay_delivery(session: Session, delivery: Delivery, actor: str) -> Study:
     session.refresh(delivery, with_for_update=True)
     if delivery.lease_until and delivery.lease_until > utc_now():
         raise NotPossible(f"the {delivery.kind} is being sent to {delivery.destination} right now")
+    if gone := why_no_result(session, delivery):
+        raise NotPossible(gone)
     _resume(session, study, actor)
     if (state_of(run), RunEvent.RESENT) in TRANSITIONS:
         move(session, run, RunEvent.RESENT, "a delivery is replayed", actor)
@@ -181,6 +191,7 @@ def release(session: Session, name: str, who: str, why: str, actor: str = "") ->
     readers = [run for run in runs if state_of(run) is RunState.HELD and run.kind != "gate"]
     if not readers:
         raise NotPossible("no package waits behind the gate: there is nothing to release (replay gates it anew)")
+    _require_images(session, study)
     reason = f"released by {who.strip()}: {why.strip()}"
     for run in runs:
         run.verdict = RELEASED if run.verdict == "hold" else run.verdict

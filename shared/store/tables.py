@@ -85,6 +85,8 @@ class Study(Leased, table=True):
     active_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)  # an association that carried it was open
     completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    images_removed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the last time that retention did
+    results_removed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class Instance(SQLModel, table=True):
@@ -102,6 +104,7 @@ class Instance(SQLModel, table=True):
     received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     header: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))  # the attributes that rules look at
     conflicts: int = 0  # how many other bytes came under the same UID: rows `duplicate`
+    removed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # by retention; what came is still known
 
 
 class Duplicate(SQLModel, table=True):
@@ -172,6 +175,7 @@ class Delivery(Leased, table=True):
     reason: str = Field(default="", sa_column=Column(Text))
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    removed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the file at `path`, by retention
 
 
 class Pace(SQLModel, table=True):
@@ -214,3 +218,25 @@ class Quarantine(SQLModel, table=True):
     path: str = Field(default="", sa_column=Column(Text))  # below the quarantine folder; empty when no bytes came
     size: int = Field(default=0, sa_type=BigInteger)
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Removal(SQLModel, table=True):
+    """What retention removed: written with the removal itself, and kept."""
+
+    id: str = Field(primary_key=True, max_length=36)
+    study_instance_uid: str = Field(default="", index=True, max_length=64)  # empty: orders, quarantine
+    what: str = Field(max_length=16)  # images | results | record | orders | quarantine
+    rule: str = Field(max_length=64)
+    count: int = 0
+    size: int = Field(default=0, sa_type=BigInteger)  # bytes
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # its files are gone
+
+
+class Reconciliation(SQLModel, table=True):
+    """A look through the whole store that came to its end; what has not changed since need not be looked at again."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    found: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON))

@@ -134,7 +134,20 @@ class JournalLine(BaseModel):
     actor: str
 
 
+class RemovalView(BaseModel):
+    """What retention removed, when, and by which rule."""
+
+    study_instance_uid: str  # empty: orders, quarantine
+    what: str
+    rule: str
+    count: int
+    size: int  # bytes
+    at: datetime
+    finished_at: datetime | None
+
+
 class StudyDetail(StudyView):
     """A study with its last journal lines, oldest first."""
 
     journal: list[JournalLine]
+    removed: list[RemovalView] = []

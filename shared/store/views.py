@@ -10,6 +10,7 @@ from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
 from shared.store.journey import journey
+from shared.store.removed import removals_view, why_no_study
 from shared.store.tables import Delivery, GateResult, Instance, Journal, Leased, Run, Study, utc_now
 from shared.store.view_models import (
     Activity,
@@ -53,7 +54,7 @@ def find_study(session: Session, name: str, for_update: bool = False) -> Study:
     query = select(Study).where(Study.accession_number == name).limit(10) if name else None
     found = session.exec(query.with_for_update() if for_update else query).all() if query is not None else []
     if not found:
-        raise StudyNotFound(f"no study has the UID or accession number {name!r}")
+        raise StudyNotFound(why_no_study(session, name) or f"no study has the UID or accession number {name!r}")
     if len(found) > 1:
         uids = ", ".join(study.study_instance_uid for study in found)
         raise SeveralStudies(f"several studies have the accession number {name!r}; give the UID of one: {uids}")
@@ -68,7 +69,8 @@ def study_view(session: Session, study: Study) -> StudyView:
 def study_detail(session: Session, study: Study, journal_lines: int = JOURNAL_LINES) -> StudyDetail:
     """The view of one study with its last journal lines."""
     lines = journal_view(session, study.study_instance_uid, journal_lines)
-    return StudyDetail(**study_view(session, study).model_dump(), journal=lines)
+    removed = removals_view(session, study.study_instance_uid)
+    return StudyDetail(**study_view(session, study).model_dump(), journal=lines, removed=removed)
 
 
 def journal_view(session: Session, study_instance_uid: str, limit: int = JOURNAL_LINES) -> list[JournalLine]:
