@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON_READY := .venv-triton/.ready
 
-.PHONY: help setup demo up check test system bench-ingest train clean
+.PHONY: help setup demo up check test system bench-ingest chaos train clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,10 @@ bench-ingest: $(READY) ## how fast we store beside our peers, 25 min; DATA=ct AS
 	@$(BIN)/python -m benchmarks.ingest $(if $(DATA),--data "$(DATA)") $(if $(ASSOCIATIONS),--associations "$(ASSOCIATIONS)") \
 	  $(if $(RUNS),--runs "$(RUNS)") $(if $(RECEIVERS),--receivers "$(RECEIVERS)") $(if $(JSON),--json "$(JSON)") \
 	  $(if $(FOLDER),--folder "$(FOLDER)") $(if $(QUICK),--quick) $(if $(SHORT),--short-associations)
+
+chaos: setup ## break everything while studies go through, then count; SEED=n STUDIES=n STORE=embedded|servers|both MINUTES=n
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(STUDIES),--studies $(STUDIES)) $(if $(STORE),--store $(STORE)) \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KEEP),--keep)
 
 train: setup ## train a package again: make train PACKAGE=chest_opacity [DATA=dir]
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
