@@ -39,6 +39,25 @@ DESTINATION_AWAY = Gauge(
     "1 while a destination can't be reached, as this send worker sees it.",
     ["destination"],
 )
+COMMITMENTS_ASKED = Counter(
+    "isocenter_commitments_asked_total",
+    "Destinations asked whether they keep a result: asked, refused, committed, not_committed, unanswered.",
+    ["destination", "outcome"],
+)
+COMMITMENT_REQUESTS = Counter(
+    "isocenter_commitment_requests_total", "Storage commitment requests of senders, by status.", ["status"]
+)
+COMMITMENT_REPORTS = Counter(
+    "isocenter_commitment_reports_total",
+    "Attempts to tell a sender what is kept: committed, failures, not_taken, unreachable.",
+    ["outcome"],
+)
+COMMITMENTS = Gauge("isocenter_commitments", "Storage commitment requests in the book, by state.", ["state"])
+OLDEST_UNCOMMITTED_SECONDS = Gauge(
+    "isocenter_oldest_uncommitted_seconds",
+    "Age of the oldest result that a destination has stored and not yet said that it keeps.",
+    ["destination"],
+)
 STAGE_FAILURES = Counter("isocenter_stage_failures_total", "Attempts that a stage failed.", ["stage", "ending"])
 STAGE_SECONDS = Histogram("isocenter_stage_seconds", "Time of one piece of a stage's work.", ["stage"])
 LEASES_LOST = Counter(

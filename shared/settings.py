@@ -182,9 +182,17 @@ class Destination(Wanted):
     """Objects a minute at most, evenly spaced, all send workers together; 0: as fast as it takes them."""
     concurrency: int = Field(default=0, ge=0, le=32)
     """Objects on their way to it at once, of each send worker; 0: its share of send.concurrency."""
+    commitment: bool = False
+    """dicom: a result counts as delivered only when the PACS has also said that it keeps it (storage commitment,
+    PS3.4 Annex J). The PACS must offer it, and know `[send] ae_title` at the port of `[collect]`: its answer comes
+    there."""
+    commitment_timeout_seconds: float = Field(default=600.0, gt=0)
+    """dicom: longest wait for that answer, then the PACS is asked again; after three times the delivery is dead."""
 
     @model_validator(mode="after")
     def _by_kind(self) -> Self:
+        if self.kind == "mllp" and self.commitment:
+            raise ValueError("only a dicom destination can be asked for storage commitment: take commitment out")
         if self.kind == "dicom" and not self.ae_title:
             raise ValueError(
                 "a dicom destination needs ae_title: the AE title of the PACS, as its administrator gave it"

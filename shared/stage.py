@@ -22,10 +22,10 @@ from sqlmodel import Session, col, select
 
 from shared import metrics
 from shared.lease import LeaseLost, check_lease, kept_lease
-from shared.store import Book, Delivery, Run, Study
+from shared.store import Book, Commitment, Delivery, Run, Study
 from shared.store.clock import database_now, lease_has_ended
 from shared.store.moves import Row, move, row_id, settle
-from shared.study import DeliveryEvent, Event, RunEvent, State, StudyEvent
+from shared.study import CommitmentEvent, DeliveryEvent, Event, RunEvent, State, StudyEvent
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Stage:
     """
 
     name: str
-    table: type[Study] | type[Run] | type[Delivery]
+    table: type[Study] | type[Run] | type[Delivery] | type[Commitment]
     states: tuple[State, ...]
     work: Callable[[str], Save]
     lease: timedelta = timedelta(seconds=60)
@@ -91,6 +91,7 @@ GAVE_UP: dict[type, Event] = {
     Study: StudyEvent.GAVE_UP,
     Run: RunEvent.GAVE_UP,
     Delivery: DeliveryEvent.GAVE_UP,
+    Commitment: CommitmentEvent.GAVE_UP,
 }
 
 
@@ -143,6 +144,12 @@ def run_next(book: Book, stage: Stage) -> bool:
     claimed = claim(book, stage)
     if claimed is None:
         return False
+    run_claimed(book, stage, claimed)
+    return True
+
+
+def run_claimed(book: Book, stage: Stage, claimed: Claim) -> None:
+    """Does the work on a row that is taken up already, as `run_next` does."""
     started = time.monotonic()
     try:
         save = _work(book, stage, claimed)
@@ -152,7 +159,6 @@ def run_next(book: Book, stage: Stage) -> bool:
     except Exception as error:
         _written(stage, partial(_failed, book, stage, claimed, error))
     metrics.STAGE_SECONDS.labels(stage.name).observe(time.monotonic() - started)
-    return True
 
 
 def _work(book: Book, stage: Stage, claimed: Claim) -> Save:
@@ -216,7 +222,8 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
         last = isinstance(error, GiveUp) or row.attempts >= stage.most_attempts
         if last:
             move(session, row, GAVE_UP[stage.table], reason)
-            settle(session, row.study_instance_uid)
+            if not isinstance(row, Commitment):
+                settle(session, row.study_instance_uid)
         else:
             row.reason, row.next_at = (
                 reason,
@@ -264,7 +271,7 @@ def _key_column(stage: Stage) -> ColumnElement[str]:
 def _locked(session: Session, stage: Stage, key: str) -> Row | None:
     """The row, locked after its study. All who lock several rows lock the study first, then runs, then deliveries, so
     that no two of them wait for each other."""
-    if not issubclass(stage.table, Study):
+    if not issubclass(stage.table, Study | Commitment):
         uid = session.scalar(select(stage.table.study_instance_uid).where(_key_column(stage) == key))
         if uid is None:
             return None

@@ -1,8 +1,9 @@
 """Where a study, a run and a delivery can be, and what moves them: the path of a study as data.
 
-Three small tables of transitions: `(state, event) -> state`. An absent pair raises `ImpossibleMove`.
+Four small tables of transitions: `(state, event) -> state`. An absent pair raises `ImpossibleMove`.
 A *study* is what the PACS sent; a *run* is one package (version) on one study; a *delivery* is one result
-object on its way to one destination. `BELLS` says which stage is rung when a row enters a state.
+object on its way to one destination; a *commitment* is a sender's question whether its images are kept. `BELLS` says
+which stage is rung when a row enters a state.
 """
 
 from enum import StrEnum
@@ -88,6 +89,7 @@ class DeliveryState(_Named):
     """Where a result object is on its way to one destination."""
 
     WAITING = "waiting"
+    COMMITTING = "committing"  # stored; the PACS has not yet said that it keeps it
     DELIVERED = "delivered"
     CANCELLED = "cancelled"
     DEAD = "dead"
@@ -97,17 +99,37 @@ class DeliveryEvent(_Named):
     """What moves a delivery."""
 
     ACCEPTED = "accepted"
+    STORED = "stored"  # accepted, where the destination is also asked for storage commitment
+    COMMITTED = "committed"
+    NOT_COMMITTED = "not_committed"
     GAVE_UP = "gave_up"
     REPLAYED = "replayed"
     CANCELLED = "cancelled"
 
 
-State = StudyState | RunState | DeliveryState
-Event = StudyEvent | RunEvent | DeliveryEvent
+class CommitmentState(_Named):
+    """Where a sender's storage commitment request is (PS3.4 Annex J)."""
+
+    ASKED = "asked"  # taken; the sender has not yet been told what is kept
+    REPORTED = "reported"
+    DEAD = "dead"  # the sender could not be told; it may ask again
+
+
+class CommitmentEvent(_Named):
+    """What moves a storage commitment request."""
+
+    REPORTED = "reported"
+    ASKED_AGAIN = "asked_again"
+    GAVE_UP = "gave_up"
+
+
+State = StudyState | RunState | DeliveryState | CommitmentState
+Event = StudyEvent | RunEvent | DeliveryEvent | CommitmentEvent
 
 _S, _SE = StudyState, StudyEvent
 _R, _RE = RunState, RunEvent
 _D, _DE = DeliveryState, DeliveryEvent
+_C, _CE = CommitmentState, CommitmentEvent
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.COLLECTING, _SE.INSTANCE_STORED): _S.COLLECTING,
@@ -139,9 +161,15 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     **{(s, _RE.SUPERSEDED): _R.SUPERSEDED for s in _R if s is not _R.SUPERSEDED},
     **{(s, _RE.CANCELLED): _R.CANCELLED for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
     (_D.WAITING, _DE.ACCEPTED): _D.DELIVERED,
-    (_D.WAITING, _DE.GAVE_UP): _D.DEAD,
-    **{(s, _DE.CANCELLED): _D.CANCELLED for s in (_D.WAITING, _D.DEAD)},
+    (_D.WAITING, _DE.STORED): _D.COMMITTING,
+    (_D.COMMITTING, _DE.COMMITTED): _D.DELIVERED,
+    (_D.COMMITTING, _DE.NOT_COMMITTED): _D.WAITING,  # it is stored again
+    **{(s, _DE.GAVE_UP): _D.DEAD for s in (_D.WAITING, _D.COMMITTING)},
+    **{(s, _DE.CANCELLED): _D.CANCELLED for s in (_D.WAITING, _D.COMMITTING, _D.DEAD)},
     **{(s, _DE.REPLAYED): _D.WAITING for s in _D},  # one that waits is tried at once
+    (_C.ASKED, _CE.REPORTED): _C.REPORTED,
+    (_C.ASKED, _CE.GAVE_UP): _C.DEAD,
+    **{(s, _CE.ASKED_AGAIN): _C.ASKED for s in _C},
 }
 
 # The queue that is rung when a row enters a state (the state waits for that stage).
@@ -152,6 +180,7 @@ BELLS: dict[State, str] = {
     _R.READ: "report",
     _R.HOLDING: "report",
     _D.WAITING: "send",
+    _D.COMMITTING: "send",
 }
 
 SETTLED: frozenset[State] = frozenset({_S.DELIVERED, _S.HELD, _S.REFUSED, _S.CANCELLED, _S.DEAD})

@@ -1,4 +1,5 @@
-"""Derived identifiers: the same input gives the same UID, so a replay overwrites and never duplicates."""
+"""Derived identifiers: the same input gives the same UID, so a replay overwrites and never duplicates. Random ones only
+where nothing is produced: the name of a transaction."""
 
 import re
 import uuid
@@ -17,6 +18,11 @@ def derived_uuid(*parts: str) -> uuid.UUID:
 def derived_uid(*parts: str) -> str:
     """A DICOM UID of the parts (PS3.5 B.2: 2.25 and the UUID as a decimal number)."""
     return f"2.25.{derived_uuid(*parts).int}"
+
+
+def random_uid() -> str:
+    """A DICOM UID that nobody has used (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
 
 
 def is_valid_uid(value: str) -> bool:

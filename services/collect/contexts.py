@@ -9,9 +9,12 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from shared.dicom.commitment import PUSH_MODEL
+
 _KNOWN = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
 # No instance comes by these: a folder of media, and a service that only has storage in its name.
 _NO_INSTANCE = {"1.2.840.10008.1.3.10", "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.2"}
+_SERVICES = {str(Verification), PUSH_MODEL}
 _REAL_TIME = "SMPTE"  # PS3.22: syntaxes of live streams, never of a file
 
 
@@ -30,10 +33,18 @@ class Contexts:
         which spares it a conversion."""
         wanted: dict[str, list[Any]] = {}
         for context in requested:
-            if context.abstract_syntax in self.sop_classes or context.abstract_syntax == Verification:
+            if context.abstract_syntax in self.sop_classes or context.abstract_syntax in _SERVICES:
                 known = [uid for uid in context.transfer_syntax if uid in self.transfer_syntaxes]
                 wanted.setdefault(str(context.abstract_syntax), []).extend(known)
-        return [build_context(uid, list(dict.fromkeys(syntaxes)) or [_NONE]) for uid, syntaxes in wanted.items()]
+        return [_supported(uid, syntaxes) for uid, syntaxes in wanted.items()]
+
+
+def _supported(uid: str, syntaxes: list[Any]) -> PresentationContext:
+    context = build_context(uid, list(dict.fromkeys(syntaxes)) or [_NONE])
+    if uid == PUSH_MODEL:
+        # a PACS that answers what we asked opens the association, and is the SCP all the same (PS3.4 J.3.3)
+        context.scu_role = context.scp_role = True
+    return context
 
 
 # A context must name a syntax: with this one, a request of unknown syntaxes is answered 'transfer syntaxes not

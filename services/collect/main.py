@@ -8,7 +8,11 @@ from collections.abc import Callable
 
 from pydicom import config as pydicom_config
 
+from services.collect.commitment import Judge
+from services.collect.commitment_report import Reports
+from services.collect.commitment_scp import CommitmentWire
 from services.collect.completion import Completion
+from services.collect.contexts import storage_sop_classes
 from services.collect.folder import StoreFolder
 from services.collect.index import Index
 from services.collect.keeper import Keeper
@@ -17,7 +21,7 @@ from services.collect.quarantine import QuarantineFolder
 from services.collect.reception import Reception
 from services.collect.reconcile import reconcile
 from services.collect.scp import Listener
-from services.collect.settings import Settings
+from services.collect.settings import Peer, Settings
 from shared import metrics
 from shared.keeping.rules import Retention
 from shared.keeping.sweep import Sweep
@@ -42,7 +46,10 @@ class Collect:
         open_associations = OpenAssociations()
         quarantine = QuarantineFolder(service.core.quarantine_dir, self.index)
         self.reception = Reception(settings, self.folder, quarantine, self.index)
-        self.listener = Listener(settings, self.reception, open_associations)
+        self.reports = self._reports()
+        seconds = settings.commitment_same_association_seconds
+        commitment = CommitmentWire(service.book, self.reports, settings.commitment, seconds)
+        self.listener = Listener(settings, self.reception, open_associations, commitment)
         self.completion = Completion(service.book, settings, self.index, open_associations)
         self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean)]
         self.ringer = Ringer(service.bus)
@@ -56,6 +63,7 @@ class Collect:
         self.index.start()
         self.listener.start()
         self.completion.start()
+        self.reports.start()
         self.keeper.start()
         metrics.STORE_LEAST_FREE_BYTES.set(self.settings.least_free_bytes)
         metrics.STORE_FREE_BYTES.set_function(self.folder.free_bytes)
@@ -63,10 +71,20 @@ class Collect:
     def stop(self) -> None:
         """Accepts no more, lets open associations end, and writes every row."""
         self.listener.stop()
+        self.reports.stop()
         self.completion.stop()
         self.keeper.stop()
         self.index.stop()
         self.ringer.stop()
+
+    def _reports(self) -> Reports:
+        settings, destinations = self.settings, self.service.config.destinations
+        judge = Judge(self.service.book, self.folder, storage_sop_classes() | set(settings.private_sop_classes))
+
+        def address_of(ae_title: str) -> Peer | None:
+            return settings.address_of(ae_title, destinations)
+
+        return Reports(self.service.book, judge, address_of, settings.ae_title, settings.commitment_attempts)
 
     def reconcile(self) -> None:
         reconcile(self.service.book, self.folder, self.stale_seconds, self.settings.duplicates)

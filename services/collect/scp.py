@@ -13,6 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from services.collect.c_store import StoreRequest
+from services.collect.commitment_scp import CommitmentWire
 from services.collect.contexts import Contexts
 from services.collect.handlers import SUCCESS, UNSUPPORTED_SOP_CLASS, Refusal
 from services.collect.incoming import Incoming, no_room
@@ -31,8 +32,10 @@ _TRANSIENT, _PRESENTATION, _LOCAL_LIMIT = 0x02, 0x03, 0x02  # PS3.8 table 9-21
 class Listener:
     """Listens on the DICOM port and hands every C-STORE to `reception`."""
 
-    def __init__(self, settings: Settings, reception: Reception, open_associations: OpenAssociations) -> None:
-        self.settings, self.reception, self.open = settings, reception, open_associations
+    def __init__(
+        self, settings: Settings, reception: Reception, open_associations: OpenAssociations, commitment: CommitmentWire
+    ) -> None:
+        self.settings, self.reception, self.open, self.commitment = settings, reception, open_associations, commitment
         self._contexts = Contexts(settings.private_sop_classes, settings.private_transfer_syntaxes)
         self._numbers = itertools.count()
         self._server: Any = None
@@ -52,6 +55,7 @@ class Listener:
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._on_requested), (evt.EVT_ESTABLISHED, self._on_established),
             (evt.EVT_REJECTED, self._on_rejected), (evt.EVT_ABORTED, self._on_aborted),
+            *self.commitment.handlers,
         ]  # fmt: skip
         settings = self.settings
         listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)

@@ -3,14 +3,27 @@
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.settings import Section
+from shared.settings import Destination, Section
 
 AETitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
 ]
 PrivateUID = Annotated[str, StringConstraints(max_length=64, pattern=r"^\d+(\.\d+)+$")]
+
+
+class Peer(BaseModel):
+    """[[collect.peers]]: where a sender can be reached that asks for storage commitment."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    ae_title: AETitle
+    """The AE title by which it calls."""
+    host: str = Field(min_length=1)
+    """Where it listens."""
+    port: int = Field(ge=1, le=65535)
+    """On which port."""
 
 
 class Settings(Section):
@@ -65,9 +78,30 @@ class Settings(Section):
     """An association that is silent this long is aborted."""
     stop_seconds: float = Field(default=20.0, ge=0)
     """When told to stop, open associations get this long to end."""
+    commitment: bool = True
+    """Storage commitment is offered (PS3.4 Annex J). A sender that is told that its images are kept may delete its own:
+    say no here unless Isocenter's store is kept and backed up as an archive is."""
+    peers: list[Peer] = []
+    """Where the answers to storage commitment requests go: `[[collect.peers]]` with ae_title, host and port. A sender
+    that is not listed is looked for among the [[destinations]]."""
+    commitment_same_association_seconds: float = Field(default=5.0, ge=0)
+    """A sender that holds its association open gets its answer there within this time, else on a new one; 0: always on
+    a new one."""
+    commitment_attempts: int = Field(default=40, ge=1)
+    """Attempts to tell a sender what is kept; with the doubling delay, 40 are about a day."""
     most_pending_rows: int = Field(default=20000, ge=100)
     """Index rows that are kept in memory while the database is away (about 2 KB each); what is more is mended from the
     files when it is back."""
+
+    def address_of(self, ae_title: str, destinations: list[Destination]) -> Peer | None:
+        """Where a sender listens; None when nobody has said it."""
+        known = [peer for peer in self.peers if peer.ae_title == ae_title]
+        known += [
+            Peer(ae_title=ae_title, host=d.host, port=d.port)
+            for d in destinations
+            if d.kind == "dicom" and d.ae_title.strip() == ae_title
+        ]
+        return known[0] if known else None
 
     def quiet_time(self, calling_ae_title: str) -> timedelta:
         """How long a study from this sender must be quiet."""

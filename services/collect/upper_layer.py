@@ -36,6 +36,7 @@ class Dul(DULServiceProvider):
     def __init__(self, assoc: "Acceptor") -> None:
         super().__init__(assoc)
         self._runs = False
+        self.heard_at = time.monotonic()  # when the peer last sent something
         self._closing_since: float | None = None
 
     @property
@@ -121,6 +122,7 @@ class Dul(DULServiceProvider):
                     if not self.wire.fill() and not self._wait_for_data(transfer, seconds):
                         return
                     self._idle_timer.restart()
+                    self.heard_at = time.monotonic()
                 if transfer.consume():
                     self._is_transport_event()
                     return
@@ -231,6 +233,12 @@ class Acceptor(Association):
                 self._serve_request(message, cast(int, context_id))
             self._look_for_the_end(server.storage)
         self.kill()
+
+    def is_silent(self, seconds: float) -> bool:
+        """Whether the association stands, nothing is half there, and the peer has sent nothing for so long."""
+        heard_at = cast(Dul, self.dul).heard_at
+        whole = self.transfer is None or self.transfer.between_messages
+        return bool(self.is_established and whole and time.monotonic() - heard_at > seconds)
 
     def _look_for_the_end(self, storage: Storage) -> None:
         if self.is_established and self.acse.is_release_requested():

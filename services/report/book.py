@@ -112,7 +112,8 @@ def _predecessors(session: Session, run: Run) -> list[Predecessor]:
     """The objects of the run that this one supersedes, as far as they were delivered."""
     if not run.supersedes:
         return []
-    query = select(Delivery).where(Delivery.run_id == run.supersedes, Delivery.state == DeliveryState.DELIVERED)
+    there = (DeliveryState.DELIVERED, DeliveryState.COMMITTING)
+    query = select(Delivery).where(Delivery.run_id == run.supersedes, col(Delivery.state).in_(there))
     found = {(d.kind, d.identifier) for d in session.exec(query).all() if d.kind != "ORU"}
     return [Predecessor(kind, run.supersedes, uid) for kind, uid in sorted(found)]
 

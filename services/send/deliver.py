@@ -8,6 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col
 
+from services.send.commitment import Ask, Questions, not_asked_for
 from services.send.doors import Doors
 from services.send.handlers import Refused, Unreachable, last_word
 from shared import metrics
@@ -26,9 +27,11 @@ class Courier:
     """Takes deliveries to their destinations; safe in several threads."""
 
     def __init__(
-        self, book: Book, data_dir: Path, destinations: list[Destination], wires: dict[str, Wire], doors: Doors
-    ) -> None:
+        self, book: Book, data_dir: Path, destinations: list[Destination], wires: dict[str, Wire], doors: Doors,
+        ask: Ask,
+    ) -> None:  # fmt: skip
         self._book, self._data_dir, self._wires, self._doors = book, data_dir, wires, doors
+        self._questions = Questions(book, data_dir, doors, ask)
         self._destinations = {d.name: d for d in destinations}
 
     def only(self) -> list[ColumnElement[bool]]:
@@ -37,7 +40,7 @@ class Courier:
         return [col(Delivery.destination).not_in(closed)] if closed else []
 
     def deliver(self, delivery_id: str) -> Save:
-        """Does one attempt.
+        """Does one attempt: to store, or to ask whether what was stored is kept.
 
         Raises:
             Retry: not accepted; attempts are left.
@@ -46,9 +49,11 @@ class Courier:
         with self._book.read() as session:
             delivery = session.get_one(Delivery, delivery_id)
             run = session.get_one(Run, delivery.run_id)
+        destination = self._destinations.get(delivery.destination)
+        if state_of(delivery) is DeliveryState.COMMITTING:
+            return self._committed(delivery, destination)
         if state_of(run) in (RunState.SUPERSEDED, RunState.CANCELLED):
             return _withdrawn
-        destination = self._destinations.get(delivery.destination)
         if destination is None:
             raise GiveUp(f"{delivery.destination} is no destination in isocenter.toml any more: add it and replay")
         if delivery.attempts > destination.most_attempts:
@@ -62,7 +67,15 @@ class Courier:
                 _count(delivery, _outcome(error))
             raise last_word(error, delivery.attempts, destination) from None
         _count(delivery, "accepted")
-        return _accepted(remark)
+        return _stored if destination.commitment else _accepted(remark)
+
+    def _committed(self, delivery: Delivery, destination: Destination | None) -> Save:
+        if destination is None or not destination.commitment:
+            return not_asked_for
+        try:
+            return self._questions.put(delivery, destination)
+        except Retry as error:
+            raise last_word(error, delivery.attempts, destination) from None
 
 
 def hasten(book: Book, destination: str) -> None:
@@ -86,8 +99,16 @@ def _withdrawn(session: Session, row: Row) -> None:
     move(session, row, DeliveryEvent.CANCELLED, f"its run was {run.state}")
 
 
+def _stored(session: Session, row: Row) -> None:
+    """The destination has the object; that it keeps it is still to be heard."""
+    assert isinstance(row, Delivery)
+    row.times_stored += 1
+    move(session, row, DeliveryEvent.STORED, f"stored; {row.destination} has not yet said that it keeps it")
+
+
 def _accepted(remark: str) -> Save:
     def save(session: Session, row: Row) -> None:
+        assert isinstance(row, Delivery)
         attempts = row.attempts
         move(session, row, DeliveryEvent.ACCEPTED, remark)
         row.attempts = attempts  # stays readable: how hard it was to deliver

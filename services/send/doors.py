@@ -59,8 +59,9 @@ class Doors:
         return min((end - now for end in ends if end > now), default=None)
 
     @contextmanager
-    def through(self, name: str) -> Iterator[None]:
-        """The way of one delivery; what it raises tells whether the destination is there.
+    def through(self, name: str, paced: bool = True) -> Iterator[None]:
+        """The way of one delivery; what it raises tells whether the destination is there. Not `paced`: no object goes
+        out, so the destination's rate does not count.
 
         Raises:
             Retry: the door has closed in this moment, or it is another worker's turn; no attempt is spent.
@@ -71,7 +72,8 @@ class Doors:
                 raise Retry(f"{name} is busy or away", timedelta(seconds=1), counts=False)
             door.inside += 1
         try:
-            self._await_turn(name, door)
+            if paced:
+                self._await_turn(name, door)
             yield
             self._answered(name, door)
         except Unreachable:

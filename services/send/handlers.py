@@ -24,6 +24,13 @@ _STORE_WORDS = {
     0x0122: "does not support the SOP class: allow it there",
     0x0124: "does not allow us to store: enter our AE title there",
 }
+# What a PACS says to a storage commitment request (PS3.7 10.1.4.1.10).
+_ASK_WORDS = {
+    0x0110: "failed to process the storage commitment request",
+    0x0118: "does not offer storage commitment: allow it there, or set commitment = false",
+    0x0122: "does not offer storage commitment: allow it there, or set commitment = false",
+    0x0124: "does not allow us to ask for storage commitment: enter our AE title there, or set commitment = false",
+}
 
 
 class Unreachable(Retry):
@@ -51,6 +58,20 @@ def read_store_status(status: int, comment: str = "") -> str:
     words = _STORE_WORDS.get(status) or _STORE_WORDS.get(status >> 8) or _STORE_WORDS.get(status >> 12)
     reason = f"the destination {words or 'refused the object'}: status 0x{status:04X}{said}"
     raise (Unreachable if status >> 8 == 0xA7 else Refused)(reason)
+
+
+def read_ask_status(status: int, comment: str = "") -> None:
+    """What the status of a storage commitment request means.
+
+    Raises:
+        Unreachable: resource limitation (0x0213).
+        Refused: any other but success.
+    """
+    if status == 0x0000:
+        return
+    said = f" ({comment})" if comment else ""
+    words = _ASK_WORDS.get(status, "refused the storage commitment request")
+    raise (Unreachable if status == 0x0213 else Refused)(f"the destination {words}: status 0x{status:04X}{said}")
 
 
 def read_answer(answer: Acknowledgement, control_id: str) -> str:

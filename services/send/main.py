@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from services.send import mllp_client, scu
+from services.send import commitment_scu, mllp_client, scu
 from services.send.deliver import Courier, Wire, hasten
 from services.send.doors import Doors
 from services.send.pace import Turn, take_turn
@@ -33,9 +33,10 @@ def send_stage(
     rooms = {d.name: d.concurrency or share for d in destinations}
     doors = Doors(rooms, settings.away_seconds, turn=turn, returned=partial(hasten, book))
     wires: dict[str, Wire] = {"dicom": partial(_store, settings.ae_title), "mllp": mllp_client.send}
-    courier = Courier(book, data_dir, destinations, wires, doors)
+    ask = partial(commitment_scu.ask, ae_title=settings.ae_title)
+    courier = Courier(book, data_dir, destinations, wires, doors, ask)
     return Stage(
-        "send", Delivery, (DeliveryState.WAITING,), courier.deliver,
+        "send", Delivery, (DeliveryState.WAITING, DeliveryState.COMMITTING), courier.deliver,
         most_attempts=_MOST_ATTEMPTS, only=courier.only, opens_in=doors.opens_in, **settings.patience,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """send's DICOM wire: a C-STORE SCU, one association a delivery."""
 
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
@@ -24,7 +25,7 @@ def store(path: Path, destination: Destination, ae_title: str) -> str:
         GiveUp: the file is gone or no DICOM object.
     """
     dataset = _read(path)
-    association = _associate(dataset, destination, ae_title)
+    association = _open(dataset, destination, ae_title)
     try:
         status = association.send_c_store(dataset)
     except (ValueError, RuntimeError) as error:
@@ -32,7 +33,7 @@ def store(path: Path, destination: Destination, ae_title: str) -> str:
             raise Unreachable("the association ended before the object was sent") from None
         raise Refused(f"the object can't be encoded for the destination: {error}") from None
     finally:
-        _part(association)
+        part(association)
     if "Status" not in status:
         raise Unreachable(
             f"no answer to C-STORE within {destination.timeout_seconds:g} s, or the association was aborted"
@@ -51,15 +52,35 @@ def _read(path: Path) -> Dataset:
     return dataset
 
 
-def _associate(dataset: Dataset, destination: Destination, ae_title: str) -> Association:
-    ae = AE(ae_title=ae_title)
-    seconds = destination.timeout_seconds
-    ae.connection_timeout = min(seconds, _LONGEST_CONNECT)
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = seconds
+def _open(dataset: Dataset, destination: Destination, ae_title: str) -> Association:
+    ae = entity(destination, ae_title)
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     syntaxes = [syntax, ImplicitVRLittleEndian] if syntax == ExplicitVRLittleEndian else [syntax]
     ae.add_requested_context(dataset.SOPClassUID, syntaxes)
-    association = ae.associate(destination.host, destination.port, ae_title=destination.ae_title)
+    return associate(ae, destination, f"take {UID(dataset.SOPClassUID).name} in {syntax.name}: allow it there")
+
+
+def entity(destination: Destination, ae_title: str) -> AE:
+    """Us, with the destination's patience."""
+    ae, seconds = AE(ae_title=ae_title), destination.timeout_seconds
+    ae.connection_timeout = min(seconds, _LONGEST_CONNECT)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = seconds
+    return ae
+
+
+def associate(ae: AE, destination: Destination, what: str, handlers: list[Any] | None = None) -> Association:
+    """An association with the destination.
+
+    Args:
+        what: what the destination does not do if it accepts no context, after "does not", with what to do about it.
+
+    Raises:
+        Unreachable: there is none to be had.
+        Refused: the destination accepts no context.
+    """
+    association = ae.associate(
+        destination.host, destination.port, ae_title=destination.ae_title, evt_handlers=handlers or []
+    )
     where = f"{destination.ae_title}@{destination.host}:{destination.port}"
     if association.is_established:
         return association
@@ -68,12 +89,11 @@ def _associate(dataset: Dataset, destination: Destination, ae_title: str) -> Ass
         said = answer.reason_str if answer is not None else "no reason given"
         raise Unreachable(f"{where} rejected the association: {said}")
     if association.rejected_contexts:
-        name = UID(dataset.SOPClassUID).name
-        raise Refused(f"{where} does not take {name} in {syntax.name}: allow it there")
+        raise Refused(f"{where} does not {what}")
     raise Unreachable(f"no association with {where}: it can't be reached, or ended it")
 
 
-def _part(association: Association) -> None:
+def part(association: Association) -> None:
     """Releases; an association that no longer answers is aborted, so that no thread is left behind."""
     if association.is_established:
         association.release()

@@ -8,8 +8,8 @@ from sqlmodel import Session, col, select
 
 from services.status.handlers import age_seconds, median_turnaround
 from shared import metrics
-from shared.store import Book, Delivery, Run, Study, utc_now
-from shared.study import BELLS, DeliveryState, RunState, State, StudyState
+from shared.store import Book, Commitment, Delivery, Run, Study, utc_now
+from shared.study import BELLS, CommitmentState, DeliveryState, RunState, State, StudyState
 
 _RECENT = timedelta(hours=1)
 _TABLES: dict[type, type[Study] | type[Run] | type[Delivery]] = {
@@ -29,6 +29,7 @@ def scrape(book: Book) -> bytes:
             _studies(session)
             _runs_and_deliveries(session)
             _waiting(session)
+            _commitments(session)
             _turnaround(session)
         return generate_latest()
 
@@ -55,11 +56,29 @@ def _waiting(session: Session) -> None:
     now = utc_now()
     stages: dict[str, list[State]] = {}
     for state, stage in BELLS.items():
+        if state is DeliveryState.COMMITTING:  # it waits for its destination, not for us: see below
+            continue
         stages.setdefault(stage, []).append(state)
     for stage, states in stages.items():
         table = _TABLES[type(states[0])]
         oldest = session.scalar(select(func.min(col(table.waiting_since))).where(col(table.state).in_(states)))
         metrics.OLDEST_WAITING_SECONDS.labels(stage).set(age_seconds(oldest, now))
+
+
+def _commitments(session: Session) -> None:
+    """What senders asked of us, and what destinations owe us an answer on."""
+    counts = dict.fromkeys([str(s) for s in CommitmentState], 0)
+    counts |= dict(session.exec(select(Commitment.state, func.count()).group_by(Commitment.state)).all())
+    for state, count in counts.items():
+        metrics.COMMITMENTS.labels(state).set(count)
+    metrics.OLDEST_UNCOMMITTED_SECONDS.clear()
+    oldest = (
+        select(Delivery.destination, func.min(col(Delivery.waiting_since)))
+        .where(Delivery.state == DeliveryState.COMMITTING)
+        .group_by(Delivery.destination)
+    )
+    for destination, since in session.exec(oldest):
+        metrics.OLDEST_UNCOMMITTED_SECONDS.labels(destination).set(age_seconds(since, utc_now()))
 
 
 def _turnaround(session: Session) -> None:

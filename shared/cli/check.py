@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from shared.cli.check_commitment import commitment_notes, commitment_problems
 from shared.keeping.rules import Retention
 from shared.package import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
@@ -42,7 +43,18 @@ def check_page(text: str, source: str, packages: bool = True) -> list[str]:
         problems += _check_table(model, page.get(name, {}), text, source, (name,))
     shared = {key: value for key, value in page.items() if key in Shared.model_fields}
     problems += _check_table(Shared, shared, text, source, ())
+    problems = problems or commitment_problems(Config(page), known, text, source)
     return problems or (_check_meaning(Config(page), text, source) if packages else [])
+
+
+def notes_on(path: Path) -> list[str]:
+    """What is not wrong on a good page, and worth knowing.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    text = path.read_text(encoding="utf-8")
+    return commitment_notes(Config(tomllib.loads(text)), sections(), text, str(path))
 
 
 def check_file(path: Path, packages: bool = True) -> list[str]:

@@ -131,12 +131,16 @@ def up(config: ConfigOption = None) -> None:
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Validate a configuration: what is wrong, on which line, and what to write instead."""
+    from shared.cli.check import notes_on
+
     found = config_path(config)
     problems = _problems(found, packages=True)
     for problem in problems:
         print(problem)
     if problems:
         raise typer.Exit(1)
+    for note in notes_on(found) if found else []:
+        print(note)
     print(f"{found or 'no file: the defaults'}: ok")
 
 

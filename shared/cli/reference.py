@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -66,7 +66,16 @@ def reference() -> str:
     parts.append(_table("[[retention.rules]]", Rule))
     parts.append(_table("[[destinations]]", Destination))
     parts.append(_table("[gates.NAME]", GateThresholds))
+    parts.append(_table("[[collect.peers]]", _entries(known["collect"], "peers")))
     return "\n".join(parts)
+
+
+def _entries(model: type[BaseModel], setting: str) -> type[BaseModel]:
+    """The model of a setting that is a list of tables."""
+    (entry,) = get_args(model.model_fields[setting].annotation)
+    assert isinstance(entry, type)
+    assert issubclass(entry, BaseModel)
+    return entry
 
 
 def _table(title: str, model: type[BaseModel]) -> str:

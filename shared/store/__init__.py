@@ -2,6 +2,8 @@
 
 from shared.store.book import Book, open_book
 from shared.store.tables import (
+    Commitment,
+    CommitmentAsked,
     Delivery,
     Duplicate,
     GateResult,
@@ -20,6 +22,8 @@ from shared.store.tables import (
 
 __all__ = [
     "Book",
+    "Commitment",
+    "CommitmentAsked",
     "Delivery",
     "Duplicate",
     "GateResult",

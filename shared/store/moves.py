@@ -7,12 +7,13 @@ from sqlmodel import Session, col, select
 
 from shared import metrics
 from shared.events import event_of
-from shared.store.tables import Delivery, Journal, Outbox, Run, Study, utc_now
+from shared.store.tables import Commitment, Delivery, Journal, Outbox, Run, Study, utc_now
 from shared.study import (
     BELLS,
     DELIVERY_ENDED,
     RUN_ENDED,
     SETTLED,
+    CommitmentState,
     DeliveryEvent,
     DeliveryState,
     Event,
@@ -27,13 +28,15 @@ from shared.study import (
 # A step of priority is worth this much waiting: routine work (5) that has waited ten minutes goes before fresh STAT.
 AGEING = timedelta(minutes=2)
 
-Row = Study | Run | Delivery
+Row = Study | Run | Delivery | Commitment
 
 
 def state_of(row: Row) -> State:
     """The row's state, typed."""
     if isinstance(row, Study):
         return StudyState(row.state)
+    if isinstance(row, Commitment):
+        return CommitmentState(row.state)
     return RunState(row.state) if isinstance(row, Run) else DeliveryState(row.state)
 
 
@@ -48,11 +51,15 @@ def subject_of(row: Row) -> str:
         return "study"
     if isinstance(row, Run):
         return f"run {row.package} {row.version}"
+    if isinstance(row, Commitment):
+        return "storage commitment"
     return f"delivery {row.kind} to {row.destination}"
 
 
 def move(session: Session, row: Row, event: Event, reason: str = "", actor: str = "") -> None:
     """Moves `row` by `event`; rings the stage that the new state waits for.
+
+    A commitment is of no one study: its move has no journal line of its own, and nobody outside is told of it.
 
     Raises:
         ImpossibleMove: the event is not possible in the row's state.
@@ -63,8 +70,11 @@ def move(session: Session, row: Row, event: Event, reason: str = "", actor: str 
     row.lease_owner, row.lease_until, row.next_at = "", None, None
     row.attempts = row.attempts if state in SETTLED | RUN_ENDED | DELIVERY_ENDED else 0  # how often its end took
     row.waiting_since, row.due_at = now, now + row.priority * AGEING
-    _stamp(row, state)
+    _stamp(row, event, state)
     session.add(row)
+    metrics.MOVES.labels(type(row).__name__.lower(), state).inc()
+    if isinstance(row, Commitment):
+        return
     session.add(
         Journal(
             study_instance_uid=row.study_instance_uid, subject=subject_of(row), event=event, state=state,
@@ -72,7 +82,6 @@ def move(session: Session, row: Row, event: Event, reason: str = "", actor: str 
         )
     )  # fmt: skip
     session.add(Outbox(stage=BELLS.get(state, ""), row_id=row_id(row), event=event_of(row, event, state), at=now))
-    metrics.MOVES.labels(type(row).__name__.lower(), state).inc()
 
 
 def enter(session: Session, row: Row) -> None:
@@ -84,7 +93,7 @@ def enter(session: Session, row: Row) -> None:
         session.add(Outbox(stage=stage, row_id=row_id(row)))
 
 
-def _stamp(row: Row, state: State) -> None:
+def _stamp(row: Row, event: Event, state: State) -> None:
     now = utc_now()
     if isinstance(row, Study):
         row.completed_at = now if state == StudyState.WAITING else row.completed_at
@@ -93,6 +102,10 @@ def _stamp(row: Row, state: State) -> None:
         row.read_at = now if state == RunState.READ else row.read_at
         row.reported_at = now if state == RunState.SENDING else row.reported_at
         row.delivered_at = now if state == RunState.DELIVERED else row.delivered_at
+    elif isinstance(row, Delivery) and state == DeliveryState.WAITING and event is DeliveryEvent.REPLAYED:
+        row.times_stored = 0
+    elif isinstance(row, Commitment):
+        row.reported_at = now if state is CommitmentState.REPORTED else row.reported_at
     elif state == DeliveryState.DELIVERED:
         row.delivered_at = now
 
@@ -113,8 +126,8 @@ def supersede_unfinished(session: Session, study: Study, reason: str) -> None:
 
 
 def withdraw(session: Session, run: Run, reason: str) -> None:
-    """Cancels the deliveries of a run that have failed or still wait. What is being sent at this moment ends by
-    itself: its destination may have it already, and then the book must say so."""
+    """Cancels the deliveries of a run that have failed or still wait. What is being sent at this moment, or is stored
+    and waits for its destination's commitment, ends by itself: the book must say that the destination has it."""
     session.flush()
     undelivered = (DeliveryState.WAITING, DeliveryState.DEAD)
     query = select(Delivery).where(Delivery.run_id == run.id, col(Delivery.state).in_(undelivered))

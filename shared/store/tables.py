@@ -10,7 +10,7 @@ from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-from shared.study import DeliveryState, RunState, StudyState
+from shared.study import CommitmentState, DeliveryState, RunState, StudyState
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -93,7 +93,7 @@ class Instance(SQLModel, table=True):
     """One stored SOP instance. The file is the truth; this row is its index."""
 
     study_instance_uid: str = Field(primary_key=True, max_length=64)
-    sop_instance_uid: str = Field(primary_key=True, max_length=64)
+    sop_instance_uid: str = Field(primary_key=True, max_length=64, index=True)
     series_instance_uid: str = Field(index=True, max_length=64)
     sop_class_uid: str = Field(max_length=64)
     transfer_syntax_uid: str = Field(max_length=64)
@@ -176,6 +176,35 @@ class Delivery(Leased, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     removed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the file at `path`, by retention
+    times_stored: int = 0  # since it was entered or replayed, where its destination is asked whether it keeps it
+
+
+class CommitmentAsked(SQLModel, table=True):
+    """We asked a destination whether it keeps a result object: one Transaction UID for one delivery, once."""
+
+    __tablename__ = "commitment_asked"
+
+    transaction_uid: str = Field(primary_key=True, max_length=64)
+    delivery_id: str = Field(index=True, max_length=36)
+    asked_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)  # written before the question goes out
+    taken: bool = False  # the destination took the question
+    answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failure_reason: int = 0  # (0008,1197) of the answer; 0: it keeps the object
+
+
+class Commitment(Leased, table=True):
+    """A sender asked us whether we keep its instances (PS3.4 Annex J)."""
+
+    id: str = Field(primary_key=True, max_length=36)  # derived: sender, Transaction UID, what is referenced
+    transaction_uid: str = Field(index=True, max_length=64)
+    calling_ae_title: str = Field(max_length=16)
+    called_ae_title: str = Field(default="", max_length=16)  # the name of ours by which it asked
+    # pairs of SOP Class UID and SOP Instance UID, as asked
+    references: list[tuple[str, str]] = Field(default_factory=list, sa_column=Column(JSON))
+    state: str = Field(default=CommitmentState.ASKED, index=True, max_length=16)
+    reason: str = Field(default="", sa_column=Column(Text))
+    received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    reported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class Pace(SQLModel, table=True):

@@ -82,7 +82,9 @@ def _running(study: StudyView) -> str:
     parts += [f"{run.package} will be tried again: {run.reason}" for run in study.runs if run.activity == "retrying"]
     if study.deliveries:
         done = sum(delivery.state == "delivered" for delivery in study.deliveries)
-        parts.append(f"{done} of {count_in_words(len(study.deliveries), 'result')} delivered.")
+        stored = sum(delivery.state == "committing" for delivery in study.deliveries)
+        kept = f", {stored} stored, not yet said to be kept" if stored else ""
+        parts.append(f"{done} of {count_in_words(len(study.deliveries), 'result')} delivered{kept}.")
     parts += [_retry(delivery) for delivery in study.deliveries if delivery.state == "retrying"]
     return " ".join(parts) or "Under way."
 

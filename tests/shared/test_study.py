@@ -10,6 +10,8 @@ from shared.study import (
     RUN_ENDED,
     SETTLED,
     TRANSITIONS,
+    CommitmentEvent,
+    CommitmentState,
     DeliveryEvent,
     DeliveryState,
     ImpossibleMove,
@@ -20,7 +22,9 @@ from shared.study import (
     next_state,
 )  # fmt: skip
 
-MACHINES = [(StudyState, StudyEvent), (RunState, RunEvent), (DeliveryState, DeliveryEvent)]
+MACHINES = [
+    (StudyState, StudyEvent), (RunState, RunEvent), (DeliveryState, DeliveryEvent), (CommitmentState, CommitmentEvent),
+]  # fmt: skip
 PAIRS = [pair for states, events in MACHINES for pair in product(states, events)]
 
 
@@ -37,7 +41,7 @@ def test_the_table_mixes_no_machines():
     assert set(TRANSITIONS) <= set(PAIRS)
 
 
-@pytest.mark.parametrize("states", [StudyState, RunState, DeliveryState])
+@pytest.mark.parametrize("states", [StudyState, RunState, DeliveryState, CommitmentState])
 def test_every_state_can_be_reached_and_none_is_a_trap(states):
     first = next(iter(states))
     reached = {target for (source, _), target in TRANSITIONS.items() if type(source) is states} | {first}

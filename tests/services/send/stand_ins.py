@@ -11,8 +11,9 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
-from sqlmodel import select
+from sqlmodel import col, select
 
+from shared.dicom.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report, read_request, write_report
 from shared.settings import Destination
 from shared.stage import Stage, run_next
 from shared.store import Book, Delivery, Run, Study
@@ -30,10 +31,13 @@ class StandInPacs:
         self.ae = AE("PACS")
         self.ae.add_supported_context(SecondaryCaptureImageStorage)
         self.ae.maximum_associations = 50
-        self._server = self.ae.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
-        )
+        handlers = [(evt.EVT_C_STORE, self._store), *self.serve()]
+        self._server = self.ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
         self.port = int(self._server.socket.getsockname()[1])
+
+    def serve(self) -> list[Any]:
+        """What it serves besides."""
+        return []
 
     def _store(self, event: Any) -> int:
         self.asked.set()
@@ -46,6 +50,43 @@ class StandInPacs:
 
     def stop(self) -> None:
         self.ae.shutdown()
+
+
+class CommittingPacs(StandInPacs):
+    """A PACS that offers storage commitment: it keeps what it received, save what is named in `loses`.
+
+    It says so on our association (`here`), or hands its report to `reports`, as a PACS does that opens one of its own.
+    """
+
+    def __init__(self, here: bool = True, status: int = 0x0000, loses: dict[str, list[int]] | None = None) -> None:
+        self.here, self.status, self.loses = here, status, loses or {}
+        self.questions: list[str] = []
+        self.reports: list[Report] = []
+        super().__init__()
+
+    def serve(self) -> list[Any]:
+        self.ae.add_supported_context(PUSH_MODEL)
+        return [(evt.EVT_N_ACTION, self._asked)]
+
+    def _asked(self, event: Any) -> tuple[int, None]:
+        transaction_uid, references = read_request(event.action_information)
+        self.questions.append(transaction_uid)
+        if self.status:
+            return self.status, None
+        report = Report(transaction_uid)
+        for reference in references:
+            if lost := self.loses.get(reference[1]):
+                report.failed.append((reference, lost.pop(0)))
+            else:
+                report.committed.append(reference)
+        if self.here:
+            threading.Timer(0.2, self._say, (event.assoc, report)).start()
+        else:
+            self.reports.append(report)
+        return 0x0000, None
+
+    def _say(self, association: Any, report: Report) -> None:
+        association.send_n_event_report(write_report(report), report.event_type, PUSH_MODEL, PUSH_MODEL_INSTANCE)
 
 
 class StandInRis:
@@ -136,7 +177,8 @@ class Post:
     def hasten(self) -> None:
         """Makes what waits for its next time, or for a dead worker's lease to end, due now."""
         with self.book.write() as session:
-            for row in session.exec(select(Delivery).where(Delivery.state == DeliveryState.WAITING)):
+            under_way = (DeliveryState.WAITING, DeliveryState.COMMITTING)
+            for row in session.exec(select(Delivery).where(col(Delivery.state).in_(under_way))):
                 row.next_at = row.lease_until = None
                 session.add(row)
 

@@ -2,13 +2,16 @@
 
 import shutil
 import subprocess
+from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import select
 
-from shared.store import Book, Delivery, Study
+from shared.store import Book, Commitment, Delivery, Study, utc_now
+from shared.store.moves import move
+from shared.study import DeliveryEvent
 
 
 def samples(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -34,6 +37,19 @@ def test_counts_of_the_book(client: TestClient, book: Book) -> None:
     assert found["isocenter_oldest_waiting_seconds", "report"] == 0
     # clean 14.2, moved 16.8, slight 15.1, twice 7.4, held 8.9 s
     assert found["isocenter_turnaround_seconds",] == pytest.approx((8.9 + 14.2) / 2, abs=0.01)
+
+
+def test_what_destinations_have_not_yet_committed_to(client: TestClient, book: Book) -> None:
+    with book.write() as session:
+        delivery = session.exec(select(Delivery).where(Delivery.state == "waiting")).one()
+        move(session, delivery, DeliveryEvent.STORED)
+        delivery.waiting_since = utc_now() - timedelta(minutes=20)
+        asked = {"transaction_uid": "1.2", "calling_ae_title": "CT1"}
+        session.add_all([Commitment(id="1", **asked), Commitment(id="2", state="dead", **asked)])
+    found = samples(client)
+    assert found["isocenter_oldest_uncommitted_seconds", "PACS"] == pytest.approx(1200, abs=60)
+    assert found["isocenter_oldest_waiting_seconds", "send"] == 0, "it waits for the PACS, not for hands of ours"
+    assert (found["isocenter_commitments", "asked"], found["isocenter_commitments", "dead"]) == (1, 1)
 
 
 def test_what_is_gone_from_the_book_is_gone_from_the_metrics(client: TestClient, book: Book) -> None:

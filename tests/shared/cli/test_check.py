@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.cli.check import check_page, sections
+from shared.cli.check import check_page, notes_on, sections
 
 MODELS = '[triton]\nmodel_repository = "{}"\n'
 
@@ -67,3 +67,46 @@ def test_a_list_in_the_environment_that_is_no_json_is_a_problem_and_no_crash(mon
 def test_a_home_that_is_not_there_is_a_problem_and_no_crash():
     (problem,) = check_page('[isocenter]\ndata_dir = "~nobody-of-this-name/x"\n', "x.toml")
     assert "x.toml:2: isocenter.data_dir: there is no home folder for ~nobody-of-this-name" in problem
+
+
+COMMITTING = """[collect]
+calling_ae_titles = ["CT1"]
+
+[[destinations]]
+name = "A"
+kind = "dicom"
+host = "h"
+port = 104
+ae_title = "MAINPACS"
+commitment = true
+"""
+
+
+def test_a_pacs_whose_commitment_would_be_turned_away_is_named():
+    (problem,) = check_page(COMMITTING, "x.toml")
+    assert problem.startswith("x.toml:2: collect.calling_ae_titles: MAINPACS (A, commitment = true) may not call")
+    page = COMMITTING.replace('calling_ae_titles = ["CT1"]', "require_called_ae_title = true")
+    page += '\n[send]\nae_title = "OTHER"\n'
+    (problem,) = check_page(page, "x.toml")
+    assert problem.startswith(
+        "x.toml:2: collect.require_called_ae_title: answers to storage commitment are sent to OTHER"
+    )
+
+
+def test_a_sender_that_could_not_be_told_what_is_kept_is_noted(tmp_path):
+    page = tmp_path / "x.toml"
+    page.write_text(COMMITTING.replace('"CT1"', '"CT1", "MAINPACS"'))
+    (note,) = notes_on(page)
+    assert note.startswith(f"{page}:2: note: nobody has said where CT1 listens")
+    page.write_text(page.read_text() + '[[collect.peers]]\nae_title = "CT1"\nhost = "ct1"\nport = 104\n')
+    assert notes_on(page) == []
+
+
+def test_images_that_go_although_a_sender_was_told_that_they_are_kept_are_noted(tmp_path):
+    page = tmp_path / "x.toml"
+    rule = '[[retention.rules]]\nname = "month"\nremove = "images"\nstates = ["delivered"]\nafter_days = 30\n'
+    page.write_text(rule)
+    (note,) = notes_on(page)
+    assert "images go by month, also those that a sender was told are kept" in note
+    page.write_text(rule + "[collect]\ncommitment = false\n")
+    assert notes_on(page) == []
