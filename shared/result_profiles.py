@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from shared.uids import derived_uuid
 
-DicomKind = Literal["SR", "SC"]
+DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG"]
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
@@ -24,11 +24,11 @@ _PLACEHOLDERS = ("what", "title", "package", "version")
 
 # The settings that each profile stands for; what the configuration says itself comes before them.
 PROFILES: dict[ProfileName, dict[str, Any]] = {
-    "air": {"objects": ["SR"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD3D"},
-    "ohif": {"objects": ["SR", "SC"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD"},
-    "orthanc-webviewer": {"objects": ["SC"]},
+    "air": {"objects": ["SR", "SEG", "KOS"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD3D"},
+    "ohif": {"objects": ["SR", "SC", "SEG", "PDF"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD"},
+    "orthanc-webviewer": {"objects": ["SC", "PDF"]},
     "basic": {"objects": ["SC"]},
-    "reporting": {"objects": ["SR"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
+    "reporting": {"objects": ["SR", "KOS", "PDF"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
 }
 
 

@@ -7,11 +7,9 @@ from highdicom.sr import (
     ComprehensiveSR,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     EnhancedSR,
     MeasurementReport,
     ObservationContext,
-    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom import Dataset
@@ -19,10 +17,10 @@ from pydicom.sr.codedict import codes as dicom_codes
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from services.report import codes
+from services.report.document_context import evidence_of, fill_coding_scheme, fill_contribution_time, observer_context
 from services.report.facts import RunFacts
 from services.report.identity import (
     MANUFACTURER,
-    SCHEME,
     fill_identity,
     fill_request,
     first_source,
@@ -32,10 +30,8 @@ from services.report.identity import (
 )
 from services.report.image_library import image_library
 from services.report.measurement_groups import AnyGroup, Groups
-from services.report.source_header import ALWAYS
 from services.report.text import UTF_8
 from shared.result_profiles import SrFlavour
-from shared.uids import derived_uid
 
 KIND = "SR"
 DOCUMENTS: dict[SrFlavour, type[EnhancedSR | ComprehensiveSR | Comprehensive3DSR]] = {
@@ -62,7 +58,7 @@ def document(facts: RunFacts) -> Dataset:
     first_source(facts)
     shell = Dataset()
     fill_identity(shell, facts, KIND, 1, series_description(facts, "report"))
-    evidence = [_with(ds, shell) for ds in facts.sources]
+    evidence = evidence_of(facts.sources, shell)
     report = DOCUMENTS[facts.flavour.sr_flavour](
         evidence=evidence,
         content=_content(facts)[0],
@@ -76,23 +72,11 @@ def document(facts: RunFacts) -> Dataset:
     )
     report.update(shell)
     report.Modality = "SR"
-    for equipment in report.get("ContributingEquipmentSequence", []):
-        equipment.ContributionDateTime = f"{shell.ContentDate}{shell.ContentTime}"  # highdicom writes its own now
-    _fill_coding_scheme(report)
+    fill_contribution_time(report, shell)
+    fill_coding_scheme(report)
     fill_request(report, facts)
     _fill_predecessors(report, facts)
     return report
-
-
-def _with(source: Dataset, shell: Dataset) -> Dataset:
-    """A source as evidence. It names nobody, since highdicom logs odd names; `shell` is what names the patient."""
-    evidence = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
-        evidence[keyword] = source[keyword]
-    for keyword in ALWAYS:
-        setattr(evidence, keyword, None)
-    evidence.StudyInstanceUID = shell.StudyInstanceUID
-    return evidence
 
 
 def _content(facts: RunFacts) -> MeasurementReport:
@@ -102,7 +86,7 @@ def _content(facts: RunFacts) -> MeasurementReport:
     placed = [group for group in stated if isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
     others = [group for group in stated if not isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
     report = MeasurementReport(
-        observation_context=ObservationContext(ObserverContext(dicom_codes.DCM.Device, _observer(facts))),
+        observation_context=ObservationContext(observer_context(facts)),
         procedure_reported=codes.procedure(first_source(facts).get("Modality", "")),
         imaging_measurements=placed or stated,
         title=dicom_codes.DCM.ImagingMeasurementReport,
@@ -122,26 +106,6 @@ def _beside(stated: Sequence[AnyGroup]) -> ContainerContentItem:
     container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type="CONTAINS")
     container.ContentSequence = ContentSequence([item for group in stated for item in group])
     return container
-
-
-def _observer(facts: RunFacts) -> DeviceObserverIdentifyingAttributes:
-    """The package as the observer; its UID stays the same for the same version."""
-    return DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("observer", facts.run.package, facts.run.version),
-        name=facts.run.package,
-        manufacturer_name=MANUFACTURER,
-        model_name=facts.title[:64] or facts.run.package,
-        serial_number=facts.run.version,
-    )
-
-
-def _fill_coding_scheme(report: Dataset) -> None:
-    """Says whose codes `99ISO` are (PS3.3 C.12.1.1.1.1)."""
-    item = Dataset()
-    item.CodingSchemeDesignator = SCHEME
-    item.CodingSchemeName = "Isocenter's own codes"
-    item.CodingSchemeResponsibleOrganization = MANUFACTURER
-    report.CodingSchemeIdentificationSequence = [item]
 
 
 def _fill_predecessors(report: Dataset, facts: RunFacts) -> None:

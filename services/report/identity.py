@@ -15,7 +15,7 @@ from shared.result_profiles import Flavour
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
-SERIES_OFFSET = {"SR": 1, "SC": 2}
+SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5}
 FLAVOURS_APART = 1000  # in series numbers
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes

@@ -41,16 +41,15 @@ def images_with_regions(findings: Sequence[Finding]) -> list[SourceImage]:
 
 
 def read_planes(images: Iterable[SourceImage], paths: dict[str, Path]) -> dict[SourceImage, Plane]:
-    """The planes of `images`, as far as they have one; `paths` are by SOP Instance UID."""
-    wanted = set(images)
+    """The planes of `images` and of every other frame of their instances; `paths` are by SOP Instance UID."""
     planes = {}
-    for uid in dict.fromkeys(image.sop_instance_uid for image in wanted):
+    for uid in dict.fromkeys(image.sop_instance_uid for image in images):
         try:
             frames = load_frames([paths[uid]])
         except Exception as error:  # whatever an odd source raises: the object is then made without patient coordinates
             log.warning("no plane sop_instance_uid=%s cause=%s", uid, type(error).__name__)
             continue
         for frame in frames:
-            if frame.source in wanted and frame.position and frame.orientation and frame.pixel_spacing:
+            if frame.position and frame.orientation and frame.pixel_spacing:
                 planes[frame.source] = Plane(frame.position, frame.orientation, frame.pixel_spacing)
     return planes

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from services.report import dicom_sr, secondary_capture
+from services.report import dicom_sr, encapsulated_pdf, key_objects, secondary_capture, segmentation
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import first_source
 from services.report.text import choose_character_set
@@ -24,6 +24,9 @@ Builder = Callable[[RunFacts], list[Dataset]]
 BUILDERS: dict[str, Builder] = {
     dicom_sr.KIND: dicom_sr.build,
     secondary_capture.KIND: secondary_capture.build,
+    key_objects.KIND: key_objects.build,
+    encapsulated_pdf.KIND: encapsulated_pdf.build,
+    segmentation.KIND: segmentation.build,
 }
 ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks yet: to be looked at, and sent later
 

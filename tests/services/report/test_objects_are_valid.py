@@ -22,6 +22,8 @@ REAL = {
     "dx": ("xray_2d/dx_image.dcm", "opacity"),
     "lossy_cr": ("xray_2d/RG1_J2KI.dcm", "opacity"),
     "gantry_tilt": ("series_irregular/ct_gantry_tilt_siemens/*", "quality"),
+    "gantry_tilt_opacity": ("series_irregular/ct_gantry_tilt_siemens/*", "opacity"),
+    "mr_opacity": ("series/mr_brain_t1_philips_elition/1301_008*.dcm", "opacity"),
     "no_patient": ("missing_patient_metadata/no_patient_metadata/dcm/*", "quality"),
     "colour_us": ("xa_us_nm_other/OBXXXX1A.dcm", "opacity"),
 }
@@ -43,7 +45,7 @@ def objects(facts: RunFacts, folder: Path, flavours: Sequence[Flavour] = FLAVOUR
         try:
             built = build_objects(facts, kind, wanted, builder)
         except CannotBuild:
-            assert not facts.pictures or kind not in ("SR", "SC")
+            assert kind == "SEG" or (kind == "SC" and not facts.pictures)  # those need a place, or pixels
             continue
         for result in built:
             (folder / result.file_name).write_bytes(result.content)

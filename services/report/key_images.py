@@ -1,0 +1,44 @@
+"""Which images a person should look at for a finding."""
+
+from collections.abc import Sequence
+
+from shared.findings import Classification, Finding, Measurement, QualityScore, SourceImage
+
+MOST_OF_A_SERIES = 5
+
+
+def key_images(finding: Finding) -> list[SourceImage]:
+    """The worst images of a score, worst first; of a reading those with its regions, else those that it rests on.
+
+    A finding that is absent has none: no image shows it.
+    """
+    if isinstance(finding, QualityScore):
+        return _worst(finding)
+    if isinstance(finding, Classification) and not finding.present:
+        return []
+    return _of_reading(finding)
+
+
+def _worst(finding: QualityScore) -> list[SourceImage]:
+    """Those below the warning limit, at most five; else the one with the lowest score."""
+    ranked = sorted(finding.instances, key=lambda scored: scored.score)
+    limit = finding.warn_below
+    poor = [scored.image for scored in ranked if limit is not None and scored.score < limit]
+    return poor[:MOST_OF_A_SERIES] or [scored.image for scored in ranked[:1]]
+
+
+def _of_reading(finding: Classification | Measurement) -> list[SourceImage]:
+    outlined = list(dict.fromkeys(region.image for region in finding.regions))
+    if not outlined and isinstance(finding, Classification) and finding.patch_map:
+        return [finding.patch_map.image]
+    return outlined or list(finding.sources)
+
+
+def frames_of(images: Sequence[SourceImage]) -> dict[str, list[int]]:
+    """The frames of each instance, in the order in which they were first named; none: the instance as a whole."""
+    frames: dict[str, list[int]] = {}
+    for image in images:
+        listed = frames.setdefault(image.sop_instance_uid, [])
+        if image.frame and image.frame not in listed:
+            listed.append(image.frame)
+    return frames
