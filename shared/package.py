@@ -5,7 +5,6 @@ The folder is exactly what Triton reads (`config.pbtxt`, `<n>/model.onnx`), plus
 
 import hashlib
 import logging
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.findings import Code
 from shared.result_profiles import DICOM_KINDS, DicomKind
-from shared.toml_lines import describe_errors
+from shared.toml_lines import decode_page, describe_errors, parse_page
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +176,7 @@ class Package:
 
     def weights_digest(self) -> str:
         """SHA-256 of the newest version's model.onnx, which is what Triton serves; empty where there is none."""
-        versions = [p for p in self.folder.glob("*/model.onnx") if p.parent.name.isdigit()]
+        versions = [p for p in self.folder.glob("*/model.onnx") if p.parent.name.isascii() and p.parent.name.isdigit()]
         if not versions:
             return ""
         newest = max(versions, key=lambda p: int(p.parent.name))
@@ -203,14 +202,16 @@ def load_package(folder: Path) -> Package:
     """
     path = folder / "package.toml"
     try:
-        text = path.read_text(encoding="utf-8")
-        manifest = Manifest.model_validate(tomllib.loads(text))
+        text = decode_page(path.read_bytes())
+        manifest = Manifest.model_validate(parse_page(text))
     except FileNotFoundError:
         raise PackageError(f"{folder.name}: there is no package.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PackageError(f"{path}: not TOML: {error}") from None
+    except OSError as error:
+        raise PackageError(f"{path}: can't be read: {error.strerror}") from None
     except ValidationError as error:
         raise PackageError("\n".join(describe_errors(error, text, str(path)))) from None
+    except ValueError as error:
+        raise PackageError(f"{path}: not TOML: {error}") from None
     if manifest.package.name != folder.name:
         raise PackageError(
             f"{path}: package.name is {manifest.package.name!r}, the folder is {folder.name!r}: make them equal"

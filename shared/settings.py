@@ -6,7 +6,6 @@ environment.
 """
 
 import os
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.result_profiles import Wanted
+from shared.toml_lines import decode_page, parse_page
 
 CONFIG_VARIABLE = "ISOCENTER_CONFIG"
 SECRETS_VARIABLE = "ISOCENTER_SECRETS_DIR"
@@ -33,6 +33,19 @@ class Section(BaseSettings):
                 "ISOCENTER_" if cls.name == "isocenter" else f"ISOCENTER_{cls.name.upper()}_"
             )
             cls.model_config["secrets_dir"] = os.environ.get(SECRETS_VARIABLE)
+
+    @classmethod
+    def of(cls, table: dict[str, Any]) -> Self:
+        """The section that this table says.
+
+        Raises:
+            pydantic.ValidationError: a value is wrong, or there is no such setting. Names that begin with an underscore
+                would otherwise steer pydantic: `_env_file` reads another file, `_cli_parse_args` the command line.
+        """
+        if odd := [name for name in table if name.startswith("_")]:
+            errors: list[Any] = [{"type": "extra_forbidden", "loc": (name,), "input": table[name]} for name in odd]
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return cls(**table)
 
     @classmethod
     def settings_customise_sources(
@@ -242,7 +255,7 @@ class Config:
         Raises:
             pydantic.ValidationError: a value is wrong; `isocenter check` says where and what to write.
         """
-        return model(**self.page.get(model.name, {}))
+        return model.of(self.page.get(model.name, {}))
 
     @property
     def destinations(self) -> list[Destination]:
@@ -261,14 +274,14 @@ def load_config(path: Path | None = None) -> Config:
 
     Raises:
         FileNotFoundError: the named file is not there.
-        tomllib.TOMLDecodeError: it is not TOML.
+        ValueError: it is not TOML.
     """
     named = path or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
     if named is None:
         named = Path("isocenter.toml")
         if not named.exists():
             return Config()
-    return Config(tomllib.loads(named.read_text(encoding="utf-8")), named)
+    return Config(parse_page(decode_page(named.read_bytes())), named)
 
 
 __all__ = [

@@ -1,9 +1,39 @@
-"""Tells where in a TOML file a wrong value stands: tomllib keeps no positions."""
+"""Reads TOML that a person wrote, and tells where in it a wrong value stands: tomllib keeps no positions."""
 
 import re
+import tomllib
 from typing import Any
 
 from pydantic import ValidationError
+
+
+def decode_page(content: bytes) -> str:
+    """The text of a TOML file; the mark that some editors write before it is let be.
+
+    Raises:
+        ValueError: it is not UTF-8; the text says on which line.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not in UTF-8: save the file in that encoding") from None
+
+
+def parse_page(text: str) -> dict[str, Any]:
+    """What the text says.
+
+    Raises:
+        ValueError: it is not TOML; the text says where, as far as that is known.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError("a value is nested too deeply") from None
+    except ValueError:  # Python's own, of a whole number with thousands of digits
+        raise ValueError("a number has too many digits") from None
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int | None:
@@ -54,5 +84,12 @@ def _sentence(item: Any, text: str, source: str, prefix: tuple[str, ...]) -> str
     elif item["type"] == "missing":
         message = "is required: add it"
     elif not isinstance(item["input"], dict | list) and item["input"] is not None:
-        message = f"{message}; found {item['input']!r}"
+        message = f"{message}; found {_shown(item['input'])}"
     return f"{source}:{line if line else '?'}: {field}: {message}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:200]
+    except ValueError:
+        return "a number of thousands of digits"

@@ -3,7 +3,6 @@
 import difflib
 import importlib
 import pkgutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from shared.cli.check_commitment import commitment_notes, commitment_problems
 from shared.keeping.rules import Retention
 from shared.package import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
-from shared.toml_lines import describe_errors, line_of
+from shared.toml_lines import decode_page, describe_errors, line_of, parse_page
 
 
 def sections() -> dict[str, type[Section]]:
@@ -32,8 +31,8 @@ def sections() -> dict[str, type[Section]]:
 def check_page(text: str, source: str, packages: bool = True) -> list[str]:
     """What is wrong with the page; empty when nothing is. `packages` looks at the folder of packages too."""
     try:
-        page = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        page = parse_page(text)
+    except ValueError as error:
         return [f"{source}: not TOML: {error}"]
     known = sections()
     problems = [
@@ -53,8 +52,8 @@ def notes_on(path: Path) -> list[str]:
     Raises:
         OSError: it can't be read.
     """
-    text = path.read_text(encoding="utf-8")
-    return commitment_notes(Config(tomllib.loads(text)), sections(), text, str(path))
+    text = decode_page(path.read_bytes())
+    return commitment_notes(Config(parse_page(text)), sections(), text, str(path))
 
 
 def check_file(path: Path, packages: bool = True) -> list[str]:
@@ -63,7 +62,11 @@ def check_file(path: Path, packages: bool = True) -> list[str]:
     Raises:
         OSError: it can't be read.
     """
-    return check_page(path.read_text(encoding="utf-8"), str(path), packages)
+    try:
+        text = decode_page(path.read_bytes())
+    except ValueError as error:
+        return [f"{path}: {error}"]
+    return check_page(text, str(path), packages)
 
 
 def _check_table(model: Any, table: Any, text: str, source: str, prefix: tuple[str, ...]) -> list[str]:
@@ -72,7 +75,7 @@ def _check_table(model: Any, table: Any, text: str, source: str, prefix: tuple[s
             f"{source}:{line_of(text, prefix)}: {'.'.join(prefix)}: is a table: write [{'.'.join(prefix)}] above it"
         ]
     try:
-        model(**table)
+        model.of(table) if issubclass(model, Section) else model(**table)
     except ValidationError as error:
         return describe_errors(error, text, source, prefix)
     except SettingsError as error:  # a list or a table in the environment

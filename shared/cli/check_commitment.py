@@ -27,17 +27,18 @@ def commitment_problems(config: Config, known: dict[str, type[Section]], text: s
 
 
 def commitment_notes(config: Config, known: dict[str, type[Section]], text: str, source: str) -> list[str]:
-    """Senders that could not be told what is kept, if they ask for it and do not wait, and what is kept for a time only:
-    that may be as intended."""
+    """Senders that could not be told what is kept, if they ask for it and do not wait, and what is kept for a time
+    only: that may be as intended."""
     collect, _ = _sections(config, known)
     if not collect.commitment:
         return []
     goes = [rule.name for rule in config.section(Retention).rules if rule.remove in ("images", "record")]
     line = line_of(text, ("retention", "rules"))
-    notes = [
+    note = (
         f"{source}:{line or '?'}: note: images go by {', '.join(goes)}, also those that a sender was told are kept "
         "(storage commitment), and that it may have deleted: [collect] commitment = false tells nobody so"
-    ] if goes else []  # fmt: skip
+    )
+    notes = [note] if goes else []
     unknown = [ae for ae in collect.calling_ae_titles if collect.address_of(ae, config.destinations) is None]
     return notes + [
         f"{_where(text, source, 'calling_ae_titles')}: note: nobody has said where {ae} listens: if it asks for "

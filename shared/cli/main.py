@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from shared.settings import CONFIG_VARIABLE, Config, Core, Triton, ValidationError, load_config
+from shared.settings import CONFIG_VARIABLE, Config, Core, Triton, load_config
 
 if TYPE_CHECKING:
     from shared.store import Book
@@ -263,6 +262,6 @@ def main() -> None:
     """The console script."""
     try:
         app()
-    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         errors.print(f"isocenter: the configuration can't be read: {error}", markup=False)
         sys.exit(2)

@@ -18,6 +18,8 @@ _NEWEST = "2.8.2"
 
 # hl7apy makes objects of every part, some thousand a second: a segment with more parts is a fault or an attack.
 MOST_PARTS = 2000
+# The same holds for a whole message: an order has some hundred parts, and its sender waits for the answer.
+MOST_SEGMENTS, MOST_PARTS_IN_ALL = 1000, 10_000
 
 _SEGMENT_ID = re.compile(r"[A-Z][A-Z0-9]{2}$")
 
@@ -98,7 +100,7 @@ class Segment:
     @cached_property
     def _fields(self) -> list[str]:
         s = self.separators
-        if sum(self.line.count(mark) for mark in (s.field, s.component, s.repetition, s.subcomponent)) > MOST_PARTS:
+        if _parts(self.line, s) > MOST_PARTS:
             raise Hl7Error(102, f"{self.name} has more than {MOST_PARTS} parts: send a shorter one", f"{self.name}^1")
         self._check()
         return self.line.split(s.field)
@@ -138,6 +140,10 @@ class Segment:
         return component_of(self.repetitions(number)[0], component, self.separators)
 
 
+def _parts(text: str, s: Separators) -> int:
+    return sum(text.count(mark) for mark in (s.field, s.component, s.repetition, s.subcomponent))
+
+
 def component_of(value: str, component: int, separators: Separators = STANDARD) -> str:
     """One component of a field's text, its first subcomponent, unescaped; empty where it is null (`""`)."""
     parts = value.split(separators.component)
@@ -172,6 +178,10 @@ def parse_message(content: bytes, undeclared: str = "UNICODE UTF-8") -> Message:
         raise Hl7Error(100, "a frame character (0x0B or 0x1C) is inside the message: end each message with 0x1C 0x0D")
     text = decode(content.lstrip(b"\xef\xbb\xbf \t\r\n"), header.character_set, undeclared)
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+    if len(lines) > MOST_SEGMENTS:
+        raise Hl7Error(102, f"the message has more than {MOST_SEGMENTS} segments: send its orders in several")
+    if _parts(text, header.separators) > MOST_PARTS_IN_ALL:
+        raise Hl7Error(102, f"the message has more than {MOST_PARTS_IN_ALL} parts: send its orders in several")
     for number, line in enumerate(lines, start=1):
         if not _SEGMENT_ID.match(line[:3]) or line[3:4] not in (header.separators.field, ""):
             raise Hl7Error(100, f"line {number} does not start with a segment's name: end segments with CR only")

@@ -71,3 +71,35 @@ def test_the_shipped_packages_are_good(pytestconfig):
     for package in packages:
         assert len(package.weights_digest()) == 64
         assert (package.folder / "README.md").is_file(), "a card"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"x = " + b"9" * 5000, "too many digits"),
+        (b"x = " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
+        (b"x = '\xff'", "UTF-8"),
+    ],
+    ids=["digits", "nested", "encoding"],
+)
+def test_what_no_manifest_should_hold_leaves_only_that_package_out(tmp_path, line, said):
+    (tmp_path / "lung_nodule").mkdir()
+    (tmp_path / "lung_nodule" / "package.toml").write_bytes(GOOD.encode() + b"\n[training]\n" + line)
+    packages, errors = load_packages(tmp_path)
+    assert packages == []
+    assert len(errors) == 1
+    assert said in errors[0]
+
+
+def test_a_manifest_that_is_no_file_is_said(tmp_path):
+    (tmp_path / "lung_nodule" / "package.toml").mkdir(parents=True)
+    assert "can't be read" in load_packages(tmp_path)[1][0]
+
+
+def test_only_plain_numbers_are_versions_of_weights(tmp_path):
+    folder = tmp_path / "lung_nodule"
+    for version in ("1", "²"):
+        (folder / version).mkdir(parents=True)
+        (folder / version / "model.onnx").write_bytes(version.encode())
+    (folder / "package.toml").write_text(GOOD)
+    assert load_package(folder).weights_digest() == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"

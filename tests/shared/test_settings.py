@@ -47,3 +47,11 @@ def test_what_a_destination_needs_is_said():
         _ = Config({"destinations": [twice, twice]}).destinations
     with pytest.raises(ValidationError, match="Extra inputs"):
         Core(data_dirr="x")
+
+
+def test_no_name_in_the_page_steers_the_reading_of_it(tmp_path):
+    """`_env_file` would have read another file, `_cli_parse_args` the command line."""
+    (tmp_path / "other").write_text("ISOCENTER_DATA_DIR=/elsewhere\n")
+    for name, value in (("_env_file", str(tmp_path / "other")), ("_cli_parse_args", True)):
+        with pytest.raises(ValidationError, match=name):
+            Config({"isocenter": {name: value}}).section(Core)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.cli.check import check_page, notes_on, sections
+from shared.cli.check import check_file, check_page, notes_on, sections
 
 MODELS = '[triton]\nmodel_repository = "{}"\n'
 
@@ -27,6 +27,12 @@ CASES = [
     ('[[destinations]]\nname = "A"\nkind = "dicom"\nhost = "h"\nport = 1\n', "needs ae_title"),
     ("collect = 5\n", ":1: collect: is a table"),
     ("[isocenter\n", "not TOML"),
+    ("[collect]\nport = " + "9" * 5000, "not TOML: a number has too many digits"),
+    ("[collect]\nport = 0x" + "f" * 5000, ":2: collect.port: "),
+    ("[collect]\nport = " + "[" * 3000 + "]" * 3000, "not TOML: a value is nested too deeply"),
+    ('[collect]\n_env_file = "x"\n', ":2: collect._env_file: there is no such setting"),
+    ("[collect]\n_cli_parse_args = true\n", ":2: collect._cli_parse_args: there is no such setting"),
+    ("[collect]\n_env_prefix = 1.5\n", ":2: collect._env_prefix: there is no such setting"),
 ]  # fmt: skip
 
 
@@ -110,3 +116,15 @@ def test_images_that_go_although_a_sender_was_told_that_they_are_kept_are_noted(
     assert "images go by month, also those that a sender was told are kept" in note
     page.write_text(rule + "[collect]\ncommitment = false\n")
     assert notes_on(page) == []
+
+
+def test_a_page_in_another_encoding_is_named_with_its_line(tmp_path):
+    (tmp_path / "page.toml").write_bytes(b"[isocenter]\ninstitution_name = 'K\xf6ln'\n")
+    assert check_file(tmp_path / "page.toml") == [
+        f"{tmp_path}/page.toml: line 2 is not in UTF-8: save the file in that encoding"
+    ]
+
+
+def test_the_mark_that_windows_editors_write_does_no_harm(tmp_path):
+    (tmp_path / "page.toml").write_bytes(b"\xef\xbb\xbf[isocenter]\n")
+    assert check_file(tmp_path / "page.toml", packages=False) == []

@@ -108,3 +108,13 @@ def test_any_bytes_give_a_message_or_an_error_in_words(tail: bytes) -> None:
                 segment.field(3, 2)
         except Hl7Error:
             continue
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("ORC|NW|1\rOBR|1|1\r" * 600, "more than 1000 segments"), (f"OBR|1|{'^' * 1900}\r" * 6, "more than 10000 parts")],
+)
+def test_a_message_that_would_take_minutes_to_read_is_refused(body: str, said: str) -> None:
+    """Thirty thousand orders fit into a megabyte, and kept a thread and the sender busy for minutes."""
+    with pytest.raises(Hl7Error, match=said):
+        parse_message(_message("PID|1\r" + body))
