@@ -17,7 +17,6 @@ from services.collect.upper_layer import Acceptor
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 128
 _COURTESY_SECONDS = 0.0005
 
 
