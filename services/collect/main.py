@@ -20,7 +20,7 @@ from services.collect.reconcile import reconcile, reconcile_studies
 from services.collect.register import LocalDesk, Register
 from services.collect.scp import Listener
 from services.collect.settings import Settings
-from services.collect.station import Station, listening_sockets, reports_of, usable_cores
+from services.collect.station import Station, bound_sockets, reports_of, usable_cores
 from shared import metrics
 from shared.keeping.rules import Retention
 from shared.keeping.sweep import Sweep
@@ -131,7 +131,7 @@ def _bound(settings: Settings) -> list[socket.socket]:
     until = time.monotonic() + _BIND_SECONDS
     while True:
         try:
-            return listening_sockets(settings)
+            return bound_sockets(settings)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > until:
                 raise

@@ -87,17 +87,25 @@ def reports_of(settings: Settings, config: Config, book: Book, folder: StoreFold
     return Reports(book, judge, address_of, settings.ae_title, settings.commitment_attempts)
 
 
-def listening_sockets(settings: Settings) -> list[socket.socket]:
-    """The port, and the TLS port where there is one; bound once, for all processes.
+def bound_sockets(settings: Settings) -> list[socket.socket]:
+    """The port, and the TLS port where there is one; bound once, for all processes. The first that is ready listens.
 
     Raises:
         OSError: an address is taken or not ours.
     """
     ports = [settings.port] + ([settings.tls_port] if settings.tls_port is not None else [])
-    return [socket.create_server((settings.host, port), backlog=BACKLOG, reuse_port=False) for port in ports]
+    return [_bound(settings.host, port) for port in ports]
 
 
-BACKLOG = 128
+def _bound(host: str, port: int) -> socket.socket:
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((host, port))
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def usable_cores() -> int:
