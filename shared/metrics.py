@@ -11,11 +11,17 @@ INSTANCES_STORED = Counter("isocenter_instances_stored_total", "Instances stored
 INSTANCE_BYTES = Counter("isocenter_instance_bytes_total", "Bytes of the instances stored.", ["calling_ae_title"])
 INSTANCES_REFUSED = Counter("isocenter_instances_refused_total", "C-STOREs answered with a failure.", ["status"])
 ASSOCIATIONS = Counter("isocenter_associations_total", "Associations asked for, by how they ended.", ["outcome"])
-ASSOCIATIONS_OPEN = Gauge("isocenter_associations_open", "Associations that are open now.")
+ASSOCIATIONS_OPEN = Gauge("isocenter_associations_open", "Associations that are open now.", multiprocess_mode="livesum")
 QUARANTINED = Counter("isocenter_quarantined_total", "Inputs that were put in quarantine.", ["source", "cause"])
 
-STORE_FREE_BYTES = Gauge("isocenter_store_free_bytes", "Room that is left on the store's disk.")
-STORE_LEAST_FREE_BYTES = Gauge("isocenter_store_least_free_bytes", "With less room than this images are refused.")
+STORE_FREE_BYTES = Gauge(
+    "isocenter_store_free_bytes", "Room that is left on the store's disk.", multiprocess_mode="livemostrecent"
+)
+STORE_LEAST_FREE_BYTES = Gauge(
+    "isocenter_store_least_free_bytes",
+    "With less room than this images are refused.",
+    multiprocess_mode="livemostrecent",
+)
 REMOVED = Counter("isocenter_removed_total", "What retention removed, by rule.", ["what", "rule"])
 REMOVED_BYTES = Counter("isocenter_removed_bytes_total", "Bytes that retention removed, by rule.", ["what", "rule"])
 

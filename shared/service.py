@@ -4,10 +4,12 @@ import os
 from dataclasses import dataclass
 
 from celery import Celery
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from shared.bus import Bus, celery_app
 from shared.logs import start_logging
+from shared.metrics_folder import METRICS_FOLDER
 from shared.settings import Config, Core, load_config
 from shared.store import Book, open_book
 
@@ -33,6 +35,16 @@ def start_service(name: str) -> Service:
     book = open_book(core.database_url)
     book.migrate()
     app = celery_app(core.broker_url, core.data_dir, core.broker_prefix)
-    if port := os.environ.get("ISOCENTER_METRICS_PORT"):
-        start_http_server(int(port), addr=os.environ.get("ISOCENTER_METRICS_HOST", "127.0.0.1"))
+    _serve_metrics()
     return Service(name, config, core, book, app, Bus(book, app, core.broker_prefix))
+
+
+def _serve_metrics() -> None:
+    port, host = os.environ.get("ISOCENTER_METRICS_PORT"), os.environ.get("ISOCENTER_METRICS_HOST", "127.0.0.1")
+    if not port:
+        return
+    registry = REGISTRY
+    if METRICS_FOLDER in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+    start_http_server(int(port), addr=host, registry=registry)

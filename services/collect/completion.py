@@ -2,16 +2,12 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import update
-from sqlmodel import col, select
+from sqlmodel import select
 
 from services.collect.handlers import is_complete
-from services.collect.index import Index
-from services.collect.open_associations import OpenAssociations
 from services.collect.settings import Settings
 from shared.store import Book, Study, utc_now
 from shared.store.moves import move
@@ -20,18 +16,16 @@ from shared.study import StudyEvent, StudyState
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-_SAY_SECONDS = 1.0
 GRACE = timedelta(seconds=3)  # a process that holds a study's association says so each second
 
 
 class Completion:
-    """Looks twice a second. Several listener processes agree through the book: each keeps `active_at` fresh for the
-    studies that its open associations carry."""
+    """Looks twice a second. `held` gives the studies that an open association carries or of which rows wait, in this
+    process or another; the book's `active_at` tells of processes that are not asked."""
 
-    def __init__(self, book: Book, settings: Settings, index: Index, open_associations: OpenAssociations) -> None:
-        self.book, self.settings, self.index, self.open = book, settings, index, open_associations
+    def __init__(self, book: Book, settings: Settings, held: Callable[[], set[str]]) -> None:
+        self.book, self.settings, self.held = book, settings, held
         self.each_round: list[Callable[[], object]] = []
-        self._said_at = float("-inf")
         self._waits = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
@@ -56,27 +50,11 @@ class Completion:
 
     def look(self) -> int:
         """One round; returns how many studies became complete."""
-        carried = self.open.studies()
-        self._keep_active(carried)
         count = 0
         for study_instance_uid in self._quiet_studies():
-            # asked again for each: an association may have begun, and rows may wait, since the query
-            if study_instance_uid not in self.open.studies() | self.index.pending_studies():
+            if study_instance_uid not in self.held():  # asked again for each: one may have begun since the query
                 count += self._complete(study_instance_uid)
         return count
-
-    def _keep_active(self, study_instance_uids: set[str]) -> None:
-        if not study_instance_uids or time.monotonic() - self._said_at < _SAY_SECONDS:
-            return
-        self._said_at = time.monotonic()
-        with self.book.write() as session:
-            session.execute(
-                update(Study)
-                .where(
-                    col(Study.study_instance_uid).in_(study_instance_uids), col(Study.state) == StudyState.COLLECTING
-                )
-                .values(active_at=utc_now())
-            )
 
     def _quiet_studies(self) -> list[str]:
         shortest = min([self.settings.quiet_seconds, *self.settings.quiet_seconds_by_ae.values()])

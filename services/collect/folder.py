@@ -2,15 +2,16 @@
 
 import hashlib
 import os
-import time
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from services.collect.handlers import place_beside
+from services.collect.incoming_folder import remove_abandoned
 from shared.durable import sync_file, sync_folder
 
 INCOMING = ".incoming"
 _CHUNK = 2**20
+_MOST_SYNCED = 10000  # folders that are known to be on the disk
 
 
 class Kept(StrEnum):
@@ -29,6 +30,7 @@ class StoreFolder:
         self.root, self.durable = root, durable
         self.incoming = root / INCOMING
         self.incoming.mkdir(parents=True, exist_ok=True)
+        self._synced: set[Path] = set()
 
     def free_bytes(self) -> int:
         """Room that is left on the store's disk."""
@@ -68,27 +70,25 @@ class StoreFolder:
 
     def _link(self, received: Path, place: PurePosixPath) -> bool:
         target = self.root / place
-        made = self._make_folders(target.parent)
         try:
-            os.link(received, target)
-        except FileExistsError:
-            linked = False
-        except FileNotFoundError:  # retention has removed the folder, which was empty
-            made += self._make_folders(target.parent)
-            os.link(received, target)
-            linked = True
-        else:
-            linked = True
+            linked = _link(received, target)
+        except FileNotFoundError:  # there is no such folder yet, or not any more
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._synced.discard(target.parent)
+            linked = _link(received, target)
         if self.durable:
-            for folder in (target.parent, *made):
-                sync_folder(folder)
+            self._sync_entry(target.parent)
         return linked
 
-    def _make_folders(self, folder: Path) -> list[Path]:
-        """Makes the series' folder; returns the folders in which a new entry has to be made durable."""
-        changed = [p.parent for p in (folder, folder.parent) if not p.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        return changed
+    def _sync_entry(self, folder: Path) -> None:
+        """Whoever made the folders may not have come to force them to the disk: the first file in one does."""
+        sync_folder(folder)
+        if folder not in self._synced:
+            sync_folder(folder.parent)
+            sync_folder(self.root)
+            if len(self._synced) >= _MOST_SYNCED:
+                self._synced.clear()
+            self._synced.add(folder)
 
     def sync(self, places: list[str]) -> None:
         """Forces files that were kept without durability, and their folders, to the disk."""
@@ -101,16 +101,16 @@ class StoreFolder:
             sync_folder(folder)
 
     def remove_stale(self, older_than_seconds: float) -> int:
-        """Removes half-written files that nobody writes any more; they were never acknowledged. Returns how many."""
-        count, limit = 0, time.time() - older_than_seconds
-        for path in self.incoming.iterdir():
-            try:
-                if path.stat().st_mtime < limit:
-                    path.unlink()
-                    count += 1
-            except FileNotFoundError:
-                continue
-        return count
+        """Removes half-written files that nobody writes any more. Returns how many."""
+        return remove_abandoned(self.incoming, older_than_seconds)
+
+
+def _link(received: Path, target: Path) -> bool:
+    try:
+        os.link(received, target)
+    except FileExistsError:
+        return False
+    return True
 
 
 def data_set_sha256(path: Path, offset: int | None = None) -> str:

@@ -1,27 +1,26 @@
 """Wires collect: associations in, complete studies out."""
 
+import errno
 import logging
 import signal
+import socket
 import time
-import warnings
 from collections.abc import Callable
 
-from pydicom import config as pydicom_config
-
-from services.collect.commitment import Judge
 from services.collect.commitment_report import Reports
-from services.collect.commitment_scp import CommitmentWire
 from services.collect.completion import Completion
-from services.collect.contexts import storage_sop_classes
 from services.collect.folder import StoreFolder
 from services.collect.index import Index
 from services.collect.keeper import Keeper
-from services.collect.open_associations import OpenAssociations
-from services.collect.quarantine import QuarantineFolder
+from services.collect.process import STOPS
+from services.collect.processes import Processes
+from services.collect.quiet import quiet_pydicom
 from services.collect.reception import Reception
-from services.collect.reconcile import reconcile
+from services.collect.reconcile import reconcile, reconcile_studies
+from services.collect.register import LocalDesk, Register
 from services.collect.scp import Listener
-from services.collect.settings import Peer, Settings
+from services.collect.settings import Settings
+from services.collect.station import Station, bound_sockets, reports_of, usable_cores
 from shared import metrics
 from shared.keeping.rules import Retention
 from shared.keeping.sweep import Sweep
@@ -31,66 +30,112 @@ from shared.worker import Ringer
 log = logging.getLogger(__name__)
 
 _CLEAN_SECONDS = 60.0
-_STOPS = (signal.SIGTERM, signal.SIGINT)
+_MEASURE_SECONDS = 5.0
+_BIND_SECONDS = 10.0
 
 
 class Collect:
-    """The running service: a listener, the index that writes its rows, and the clock that completes studies."""
+    """The running service: the listener processes, and the clock that completes studies. With one process the listener
+    runs in this one, as `station`."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service, self.settings = service, settings
-        self.stale_seconds = 2 * settings.network_timeout_seconds  # an open association writes or is aborted by then
         self.folder = StoreFolder(service.core.store_dir, durable=settings.durability == "instance")
-        self.index = Index(service.book, settings.most_pending_rows, settings.duplicates)
-        self.index.mend = self.reconcile
-        open_associations = OpenAssociations()
-        quarantine = QuarantineFolder(service.core.quarantine_dir, self.index)
-        self.reception = Reception(settings, self.folder, quarantine, self.index)
-        self.reports = self._reports()
-        seconds = settings.commitment_same_association_seconds
-        commitment = CommitmentWire(service.book, self.reports, settings.commitment, seconds)
-        self.listener = Listener(settings, self.reception, open_associations, commitment)
-        self.completion = Completion(service.book, settings, self.index, open_associations)
-        self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean)]
+        self.register = Register(settings.most_associations, settings.most_associations_per_ae)
+        self.completion = Completion(service.book, settings, self.register.studies)
+        self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean), _every(_MEASURE_SECONDS, self._measure)]
         self.ringer = Ringer(service.bus)
         retention = service.config.section(Retention)
         self.keeper = Keeper(Sweep(service.book, service.core, retention, self.folder.free_bytes))
+        self.reports: Reports = reports_of(settings, service.config, service.book, self.folder)
+        self.count = settings.processes or usable_cores()
+        self.processes: Processes | None = None
+        self.station: Station | None = None
+        if self.count == 1:
+            desk = LocalDesk(self.register)
+            self.station = Station(settings, service.core, service.book, desk, self.reconcile, self.reports)
 
     def start(self) -> None:
         """Mends what a crash left, then listens."""
         self.ringer.start()
         self.reconcile()
-        self.index.start()
-        self.listener.start()
+        sockets = _bound(self.settings)
+        if self.station:
+            self.station.start(*sockets)
+        else:
+            self.processes = Processes(self.count, sockets, self.register, self._mend)
+            self.processes.start()
+        self._sockets = sockets
         self.completion.start()
         self.reports.start()
         self.keeper.start()
-        metrics.STORE_LEAST_FREE_BYTES.set(self.settings.least_free_bytes)
-        metrics.STORE_FREE_BYTES.set_function(self.folder.free_bytes)
+        self._measure()
+        log.info("listening ae_title=%s processes=%d ports=%s", self.settings.ae_title, self.count, self.ports)
+
+    @property
+    def listener(self) -> Listener:
+        """The listener, where it runs in this process."""
+        assert self.station, "the listeners run in processes of their own"
+        return self.station.listener
+
+    @property
+    def reception(self) -> Reception:
+        """What is behind it."""
+        return self.listener.reception
+
+    @property
+    def index(self) -> Index:
+        """Its rows' way into the book."""
+        return self.reception.index
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports that are listened on: plain, and TLS where there is one."""
+        return [one.getsockname()[1] for one in self._sockets]
 
     def stop(self) -> None:
         """Accepts no more, lets open associations end, and writes every row."""
-        self.listener.stop()
+        if self.station:
+            self.station.stop()
+        if self.processes:
+            for one in self._sockets:
+                one.close()
+            self.processes.stop(self.settings.stop_seconds)
         self.reports.stop()
         self.completion.stop()
         self.keeper.stop()
-        self.index.stop()
         self.ringer.stop()
 
-    def _reports(self) -> Reports:
-        settings, destinations = self.settings, self.service.config.destinations
-        judge = Judge(self.service.book, self.folder, storage_sop_classes() | set(settings.private_sop_classes))
-
-        def address_of(ae_title: str) -> Peer | None:
-            return settings.address_of(ae_title, destinations)
-
-        return Reports(self.service.book, judge, address_of, settings.ae_title, settings.commitment_attempts)
-
     def reconcile(self) -> None:
-        reconcile(self.service.book, self.folder, self.stale_seconds, self.settings.duplicates)
+        """Files and rows are made to agree."""
+        reconcile(self.service.book, self.folder, self.settings.stale_seconds, self.settings.duplicates)
+
+    def _mend(self, owner: int) -> None:
+        """What a listener process left: half-written files, and files whose rows it had still to write."""
+        self._clean()
+        held = self.register.studies(owner)
+        if held:
+            found = reconcile_studies(self.service.book, self.folder, held, self.settings.duplicates)
+            log.info("mended after a listener process studies=%d indexed=%d", len(held), found.indexed)
+
+    def _measure(self) -> None:
+        metrics.STORE_LEAST_FREE_BYTES.set(self.settings.least_free_bytes)
+        metrics.STORE_FREE_BYTES.set(self.folder.free_bytes())
 
     def _clean(self) -> None:
-        self.folder.remove_stale(self.stale_seconds)
+        self.folder.remove_stale(self.settings.stale_seconds)
+
+
+def _bound(settings: Settings) -> list[socket.socket]:
+    """Listener processes whose parent was killed let go of the port within a moment."""
+    until = time.monotonic() + _BIND_SECONDS
+    while True:
+        try:
+            return bound_sockets(settings)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 def _every(seconds: float, step: Callable[[], object]) -> Callable[[], None]:
@@ -105,23 +150,16 @@ def _every(seconds: float, step: Callable[[], object]) -> Callable[[], None]:
     return maybe
 
 
-def quiet_pydicom() -> None:
-    """pydicom's warnings quote values, which may name a patient; collect judges values itself."""
-    pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"pydicom\.")
-
-
 def main() -> None:
     """Runs until told to stop."""
     # Blocked before any thread starts, so that none but sigwait below takes them: a handler that only sets an event
     # runs late or never when another thread gets the signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     service = start_service("collect")
     quiet_pydicom()
     collect = Collect(service, service.config.section(Settings))
     collect.start()
-    signal.sigwait(_STOPS)
+    signal.sigwait(STOPS)
     log.info("stopping")
     collect.stop()
     service.book.close()

@@ -17,9 +17,9 @@ from services.collect.handlers import (
 )
 from services.collect.incoming import Incoming, disk_refuses, no_room
 from services.collect.index import Index
+from services.collect.open_associations import OpenAssociations
 from services.collect.quarantine import QuarantineFolder
 from services.collect.settings import Settings
-from shared import metrics
 from shared.dicom.header import Header, read_header, scan_header
 from shared.dicom.problems import UnreadableInstance
 from shared.own_results import is_own_result
@@ -31,8 +31,12 @@ log = logging.getLogger(__name__)
 class Reception:
     """Judges, files and indexes received files."""
 
-    def __init__(self, settings: Settings, folder: StoreFolder, quarantine: QuarantineFolder, index: Index) -> None:
+    def __init__(
+        self, settings: Settings, folder: StoreFolder, quarantine: QuarantineFolder, index: Index,
+        open_associations: OpenAssociations,
+    ) -> None:  # fmt: skip
         self.settings, self.folder, self.quarantine, self.index = settings, folder, quarantine, index
+        self.open = open_associations
         self._unsynced: dict[Hashable, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
 
@@ -69,6 +73,7 @@ class Reception:
             raise no_room()
         header = self._header(incoming)
         judge(header, incoming.request.sop_class_uid, incoming.request.sop_instance_uid)
+        is_open = self.open.carry(association, header.study_instance_uid)  # before any of it can be looked at
         digest = incoming.digest()
         kept, where = self.folder.keep(incoming.path, place(header), digest, self._keeps_others(header))
         if kept is Kept.REFUSED:
@@ -77,6 +82,8 @@ class Reception:
         stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer, kept is Kept.KNOWN)
         self._count(stored, kept, association)
         self.index.add(stored)
+        if not is_open:  # it was aborted at stop, before this answer
+            self.association_ended(association)
         return stored
 
     def _header(self, incoming: Incoming) -> Header:
@@ -94,8 +101,6 @@ class Reception:
         return self.settings.duplicates != "refuse" or is_own_result(header.attributes)
 
     def _count(self, stored: StoredInstance, kept: Kept, association: Hashable) -> None:
-        metrics.INSTANCES_STORED.labels(stored.calling_ae_title).inc()
-        metrics.INSTANCE_BYTES.labels(stored.calling_ae_title).inc(stored.size)
         if kept is Kept.BESIDE:
             log.warning(
                 "other bytes under a known UID kept beside study_instance_uid=%s", stored.header.study_instance_uid

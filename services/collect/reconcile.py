@@ -1,7 +1,7 @@
 """Reconciles files and rows: the files are the truth, the rows their index."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,15 @@ def reconcile(book: Book, folder: StoreFolder, stale_seconds: float, duplicates:
         _reconcile_study(book, folder, study_folder, found, duplicates)
     _tell_missing_studies(book, folder, found)
     log.info("reconciled %s", " ".join(f"{name}={count}" for name, count in asdict(found).items()))
+    return found
+
+
+def reconcile_studies(book: Book, folder: StoreFolder, uids: Iterable[str], duplicates: Policy) -> Reconciled:
+    """The same for some studies: those of which a listener process was about to write rows when it died."""
+    found = Reconciled()
+    for uid in sorted(uids):
+        if (folder.root / uid).is_dir():
+            _reconcile_study(book, folder, folder.root / uid, found, duplicates)
     return found
 
 

@@ -17,7 +17,7 @@ from services.collect.upper_layer import Acceptor
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 128
+_BACKLOG = 128
 _COURTESY_SECONDS = 0.0005
 
 
@@ -42,7 +42,7 @@ class _Handler(RequestHandler):
 
 
 class StorageServer(AssociationServer):
-    """pynetdicom's server around a socket that listens already."""
+    """pynetdicom's server around a socket that is bound already, and that other processes may listen on too."""
 
     def __init__(
         self, entity: AE, listening: socket.socket, storage: Storage, handlers: list[Any],
@@ -66,12 +66,18 @@ class StorageServer(AssociationServer):
         self.server_address = self._listening.getsockname()
 
     def server_activate(self) -> None:
-        """The socket listens."""
+        """It listens from `start` on."""
 
     def _bind_defaults(self) -> None:
         """Each association binds its own."""
 
     def start(self) -> None:
+        """Takes connections.
+
+        Raises:
+            OSError: the port is listened on by another program.
+        """
+        self._listening.listen(_BACKLOG)
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,10 +1,13 @@
 """[collect] of `isocenter.toml`: how the PACS reaches Isocenter, and when a study is complete."""
 
+import ssl
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
+from services.collect.tls import server_context
 from shared.settings import Destination, Section
 
 AETitle = Annotated[
@@ -37,6 +40,14 @@ class Settings(Section):
     """The address that is listened on."""
     port: int = Field(default=11112, ge=0, le=65535)
     """The port that is listened on; 0 takes a free one."""
+    tls_certificate: Path | None = None
+    """PEM file: our certificate, and those between it and its authority."""
+    tls_key: Path | None = None
+    """PEM file: the certificate's private key, without a passphrase; let only the service read it."""
+    tls_client_authorities: Path | None = None
+    """PEM file: who signs senders' certificates; a sender without such a one is refused. Empty: senders need none."""
+    tls_port: int | None = Field(default=None, ge=0, le=65535)
+    """The port on which TLS is spoken (1.2 or newer, PS3.15 B.9), besides the plain one; empty: none."""
     calling_ae_titles: list[AETitle] = []
     """Who may send; empty: anyone. Others are rejected: calling AE title not recognised."""
     require_called_ae_title: bool = False
@@ -63,8 +74,12 @@ class Settings(Section):
     least_free_bytes: int = Field(default=2**30, ge=0)
     """With less room than this on the disk, associations are rejected (transient, local limit exceeded) and C-STOREs
     on open ones are answered 0xA700 (out of resources)."""
+    processes: int = Field(default=0, ge=0, le=64)
+    """Listener processes that share the port; 0: as many as there are cores."""
     most_associations: int = Field(default=32, ge=1, le=1000)
-    """Associations at once; more are rejected: local limit exceeded."""
+    """Associations at once, over all processes; more are rejected: local limit exceeded."""
+    most_associations_per_ae: int = Field(default=16, ge=1, le=1000)
+    """The same for one calling AE title: a sender that opens more and more does not keep out the others."""
     most_instance_bytes: int = Field(default=2**33, ge=2**20)
     """Larger instances are answered 0xA700 (out of resources); nothing of them is kept."""
     slowest_bytes_per_second: int = Field(default=512, ge=0)
@@ -92,6 +107,24 @@ class Settings(Section):
     most_pending_rows: int = Field(default=20000, ge=100)
     """Index rows that are kept in memory while the database is away (about 2 KB each); what is more is mended from the
     files when it is back."""
+
+    @field_validator("tls_port")
+    @classmethod
+    def _has_usable_files(cls, value: int | None, said: ValidationInfo) -> int | None:
+        files = [said.data.get(name) for name in ("tls_certificate", "tls_key", "tls_client_authorities")]
+        if value is not None:
+            server_context(*files)
+        return value
+
+    def tls_context(self) -> ssl.SSLContext:
+        """What a listener speaks TLS with; read from the files anew."""
+        return server_context(self.tls_certificate, self.tls_key, self.tls_client_authorities)
+
+    @property
+    def stale_seconds(self) -> float:
+        """A file that nobody has written to for so long is nobody's: an open association writes or is aborted by
+        then."""
+        return 2 * self.network_timeout_seconds
 
     def address_of(self, ae_title: str, destinations: list[Destination]) -> Peer | None:
         """Where a sender listens; None when nobody has said it."""

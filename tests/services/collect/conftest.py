@@ -18,7 +18,8 @@ from pynetdicom.dimse_primitives import C_STORE
 from sqlmodel import SQLModel, select
 
 from services.collect.handlers import StoredInstance
-from services.collect.main import Collect, quiet_pydicom
+from services.collect.main import Collect
+from services.collect.quiet import quiet_pydicom
 from services.collect.settings import Settings
 from shared.bus import Bus, celery_app
 from shared.dicom.header import Header
@@ -77,7 +78,7 @@ def start(book: Book, tmp_path: Path) -> Iterator[Callable[..., Collect]]:
         core = Core(data_dir=tmp_path, database_url=book.url)
         app = celery_app("memory://", tmp_path)
         service = Service("collect", Config(), core, book, app, Bus(book, app))
-        defaults = {"port": 0, "host": "127.0.0.1", "stop_seconds": 1, "least_free_bytes": 0}
+        defaults = {"port": 0, "host": "127.0.0.1", "stop_seconds": 1, "least_free_bytes": 0, "processes": 1}
         collect = Collect(service, Settings(**{**defaults, **settings}))
         collect.start()
         started.append(collect)

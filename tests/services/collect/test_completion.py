@@ -8,7 +8,8 @@ from sqlmodel import select
 
 from services.collect.completion import Completion
 from services.collect.index import Index, write_rows
-from services.collect.open_associations import OpenAssociations
+from services.collect.open_associations import OpenAssociations, Pulse
+from services.collect.register import LocalDesk, Register
 from services.collect.settings import Settings
 from shared.store import Outbox, Study
 
@@ -16,9 +17,22 @@ STUDY = "1.2.3"
 
 
 @pytest.fixture
-def completion(book) -> Completion:
-    settings = Settings(quiet_seconds=10, quiet_seconds_by_ae={"CT1": 2})
-    return Completion(book, settings, Index(book), OpenAssociations())
+def register() -> Register:
+    return Register(most_associations=10, most_associations_per_ae=10)
+
+
+@pytest.fixture
+def pulse(book, register) -> Pulse:
+    """A listener's, in this process."""
+    index = Index(book)
+    pulse = Pulse(book, OpenAssociations(LocalDesk(register)), index.pending_studies)
+    pulse.index = index
+    return pulse
+
+
+@pytest.fixture
+def completion(book, register) -> Completion:
+    return Completion(book, Settings(quiet_seconds=10, quiet_seconds_by_ae={"CT1": 2}), register.studies)
 
 
 def arrived(book, tools, seconds_ago: float, ae: str = "PACS1") -> None:
@@ -50,46 +64,64 @@ def test_each_sender_has_its_quiet_time(book, pages, tools, completion) -> None:
     assert pages.journal(STUDY)[-1].reason == "no new image for 2 s"
 
 
-def test_an_open_association_that_carried_it_holds_it(book, pages, tools, completion) -> None:
+def test_an_open_association_that_carried_it_holds_it(book, pages, tools, completion, pulse) -> None:
     arrived(book, tools, 100)
-    completion.open.begin("association")
-    completion.open.carry("association", STUDY)
+    pulse.open.begin("association")
+    pulse.open.carry("association", STUDY)
+    pulse.look()
     assert completion.look() == 0
-    completion.open.end("association")
-    assert completion.look() == 0, "another process must be given time to say that it carries it too"
+    pulse.open.end("association")
+    assert completion.look() == 0, "its rows may still wait"
+    pulse.look()
+    assert completion.look() == 0, "a process that is not asked must be given time to say that it carries it too"
     assert datetime.now(UTC) - pages.study(STUDY).active_at < timedelta(seconds=2)
 
 
-def test_an_open_association_that_carried_another_study_holds_nothing(book, tools, completion) -> None:
+def test_it_is_held_from_the_first_image_on(book, tools, completion, pulse) -> None:
     arrived(book, tools, 100)
-    completion.open.begin("association")
-    completion.open.carry("association", "1.9.9")
+    pulse.open.begin("association")
+    pulse.open.carry("association", STUDY)
+    assert completion.look() == 0, "the pulse has not looked yet"
+
+
+def test_an_open_association_that_carried_another_study_holds_nothing(book, tools, completion, pulse) -> None:
+    arrived(book, tools, 100)
+    pulse.open.begin("association")
+    pulse.open.carry("association", "1.9.9")
+    pulse.look()
     assert completion.look() == 1
 
 
-def test_another_process_holds_it_through_the_book(book, tools, completion) -> None:
+def test_a_process_that_is_not_asked_holds_it_through_the_book(book, tools, completion) -> None:
     arrived(book, tools, 100)
-    elsewhere = Completion(book, completion.settings, Index(book), OpenAssociations())
+    elsewhere = Pulse(book, OpenAssociations(LocalDesk(Register(9, 9))), set)
     elsewhere.open.begin("theirs")
     elsewhere.open.carry("theirs", STUDY)
     elsewhere.look()
     assert completion.look() == 0
 
 
-def test_rows_that_wait_hold_it(book, tools, completion) -> None:
+def test_rows_that_wait_hold_it(book, tools, completion, pulse, register) -> None:
     arrived(book, tools, 100)
-    completion.index.add(tools.instance(STUDY, "1.2"))
+    pulse.open.begin("association")
+    pulse.open.carry("association", STUDY)
+    pulse.index.add(tools.instance(STUDY, "1.2"))
+    pulse.open.end("association")
+    pulse.look()
+    assert register.studies() == {STUDY}
     assert completion.look() == 0
-    completion.index.flush()
-    assert completion.look() == 0
+    pulse.index.flush()
+    pulse.look()
+    assert register.studies() == set()
 
 
-def test_a_complete_study_is_not_touched(book, pages, tools, completion) -> None:
+def test_a_complete_study_is_not_touched(book, pages, tools, completion, pulse) -> None:
     arrived(book, tools, 100)
     assert completion.look() == 1
     active_at = pages.study(STUDY).active_at
-    completion.open.begin("association")
-    completion.open.carry("association", STUDY)
+    pulse.open.begin("association")
+    pulse.open.carry("association", STUDY)
+    pulse.look()
     assert completion.look() == 0
     assert pages.study(STUDY).active_at == active_at
 

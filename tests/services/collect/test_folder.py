@@ -62,7 +62,7 @@ def test_bytes_are_on_the_disk_before_they_have_a_name(store: StoreFolder, monke
     steps: list[str] = []
     real = {"fsync": os.fsync, "link": os.link}
     monkeypatch.setattr(folder_module.os, "fsync", lambda fd: steps.append(_name(fd)) or real["fsync"](fd))
-    monkeypatch.setattr(folder_module.os, "link", lambda a, b: steps.append("link") or real["link"](a, b))
+    monkeypatch.setattr(folder_module.os, "link", lambda a, b: real["link"](a, b) or steps.append("link"))
     store.keep(*_args(store, b"first"))
     assert steps == ["in.dcm", "link", "1.3", "1.2", "store"]
 

@@ -128,7 +128,7 @@ def test_a_study_stored_while_the_database_was_away_is_mended(
         raise OperationalError("select 1", {}, Exception("connection refused"))
 
     collect = start(most_pending_rows=100)
-    collect.index.most_pending = 2
+    collect.station.index.most_pending = 2
     sender, images = associate(collect), [tools.image(STUDY) for _ in range(6)]
     with monkeypatch.context() as patch:
         patch.setattr(book, "write", away)

@@ -1,0 +1,115 @@
+"""The listener processes: started, watched, started again when they die, and stopped."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from prometheus_client import multiprocess
+
+from services.collect.register import Register
+from shared.metrics_folder import METRICS_FOLDER
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 30.0
+_LONG_LIFE = 60.0
+_GRACE_SECONDS = 30.0  # beyond the associations' own: rows are written
+
+
+class Processes:
+    """Each has a thread that starts it, answers its questions to the register, and waits for its end."""
+
+    def __init__(
+        self, count: int, sockets: list[socket.socket], register: Register, mend: Callable[[int], None]
+    ) -> None:
+        self._sockets, self._register, self._mend = sockets, register, mend
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._stopping, self._lock = threading.Event(), threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._keep_running, args=(number,), name=f"listener-{number}", daemon=True)
+            for number in range(1, count + 1)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Tells all of them to stop; those that take longer than `seconds` and their grace are killed."""
+        deadline = time.monotonic() + seconds + _GRACE_SECONDS
+        with self._lock:
+            self._stopping.set()
+            running = list(self._running.values())
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.error("listener process killed at stop pid=%d", process.pid)
+                process.kill()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        with self._lock:
+            return [process.pid for process in self._running.values()]
+
+    def _keep_running(self, number: int) -> None:
+        deaths = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._run_one(number)
+            except Exception as error:  # no memory, no process: the others go on
+                log.error("listener process not started number=%d cause=%s", number, error)
+            deaths = 1 if time.monotonic() - began > _LONG_LIFE else deaths + 1
+            self._stopping.wait(min(0.1 * 2**deaths, _LONGEST_PAUSE))
+
+    def _run_one(self, number: int) -> None:
+        """One life of a process. This thread lasts as long: the kernel ends the process with the thread that started
+        it (prctl(2), PR_SET_PDEATHSIG)."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = self._spawn(theirs)
+            if process is None:
+                return
+            log.info("listener process started number=%d pid=%d", number, process.pid)
+            self._register.serve(number, ours)
+            code = process.wait()
+        with self._lock:
+            self._running.pop(number, None)
+        if not self._stopping.is_set():
+            log.error("listener process died number=%d pid=%d code=%d", number, process.pid, code)
+        self._clean_up(number, process.pid)
+
+    def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes] | None:
+        passed = [theirs, *self._sockets]
+        numbers = [str(one.fileno()) for one in passed]
+        command = [sys.executable, "-m", "services.collect.process", str(os.getpid()), *numbers]
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            process = subprocess.Popen(command, pass_fds=[one.fileno() for one in passed], stdin=subprocess.DEVNULL)
+            self._running[int(threading.current_thread().name.rpartition("-")[2])] = process
+            return process
+
+    def _clean_up(self, number: int, pid: int) -> None:
+        if METRICS_FOLDER in os.environ:
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        while True:
+            try:
+                self._mend(number)
+                break
+            except Exception as error:  # the database is away: the studies stay held until it is back
+                log.warning("rows of a listener process not mended yet cause=%s", type(error).__name__)
+                if self._stopping.wait(1.0):
+                    return
+        self._register.forget(number)
