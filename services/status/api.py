@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from services.status.book_metrics import scrape
 from services.status.checks import Checks
 from services.status.handlers import Readiness, readiness
+from services.status.many import add_buttons_for_many
 from services.status.preview import NoPreview, find_picture, png_of
 from services.status.settings import Settings
 from services.status.watch import Watch
@@ -80,6 +81,7 @@ class Surroundings:
     settings: Settings
     checks: Checks
     watch: Watch
+    destinations: list[str] = field(default_factory=list)
 
 
 def make_api(around: Surroundings) -> FastAPI:
@@ -208,9 +210,12 @@ def _add_results(api: FastAPI, around: Surroundings) -> None:
 def _add_buttons(api: FastAPI, around: Surroundings) -> None:
     """Every button takes a JSON body, which a form on a page elsewhere can't send."""
 
-    def pressed(name: str, button: Callable[[Session, str], Study]) -> StudyView:
+    def allowed() -> None:
         if not around.settings.allow_actions:
             raise HTTPException(403, "buttons are off here: status.allow_actions is false")
+
+    def pressed(name: str, button: Callable[[Session, str], Study]) -> StudyView:
+        allowed()
         uid = actions.press(around.book, lambda session: button(session, _text(name)))
         with around.book.read() as session:
             return study_view(session, find_study(session, uid))
@@ -236,6 +241,8 @@ def _add_buttons(api: FastAPI, around: Surroundings) -> None:
     def release(name: str, by: Press) -> StudyView:
         """Let a held study through; `who` and `why` are written into its results."""
         return pressed(name, lambda s, n: actions.release(s, n, _text(by.who), _text(by.why), _actor(by)))
+
+    add_buttons_for_many(api, around.book, around.destinations, allowed, _text)
 
 
 def _replay_part(session: Session, name: str, what: Replay) -> Study:

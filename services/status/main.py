@@ -35,7 +35,8 @@ def surroundings(service: Service) -> Surroundings:
     triton_url = service.config.section(Triton).url
     checks = Checks(service.book, service.app, service.core, triton_url, settings.disk_free_gib)
     watch = Watch(service.book, settings.refresh_seconds, settings.followed_studies)
-    return Surroundings(service.book, service.core, settings, checks, watch)
+    names = [destination.name for destination in service.config.destinations]
+    return Surroundings(service.book, service.core, settings, checks, watch, names)
 
 
 def main() -> None:

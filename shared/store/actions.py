@@ -3,17 +3,19 @@
 from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from shared.store.book import Book
-from shared.store.moves import move, state_of, withdraw
+from shared.store.clock import database_now
+from shared.store.moves import move, settle, state_of, withdraw
 from shared.store.removed import why_no_images, why_no_result
-from shared.store.tables import Delivery, Run, Study, utc_now
+from shared.store.tables import Delivery, Run, Study
 from shared.store.views import StudyNotFound, find_study
 from shared.study import (
     SETTLED,
     TRANSITIONS,
     DeliveryEvent,
+    DeliveryState,
     Event,
     RunEvent,
     RunState,
@@ -93,7 +95,7 @@ def replay_run(session: Session, run: Run, actor: str) -> Study:
     what = f"{run.package} {run.version}"
     if run.state not in (RunState.DELIVERED, RunState.CANCELLED, RunState.DEAD):
         raise NotPossible(f"the run of {what} can't be replayed: it is {run.state}{_instead(run)}")
-    if run.verdict not in ("pass", "warn", RELEASED) or (run.kind == "gate" and not run.findings):
+    if not _may_be_read(run):
         raise NotPossible(f"the gates have not passed the run of {what}: replay the study, which gates it anew")
     _require_images(session, study)
     _resume(session, study, actor)
@@ -108,6 +110,11 @@ def _require_images(session: Session, study: Study) -> None:
         raise NotPossible(gone)
 
 
+def _may_be_read(run: Run) -> bool:
+    """Whether the gates, or a person against them, have let the run through."""
+    return run.verdict in ("pass", "warn", RELEASED) and not (run.kind == "gate" and not run.findings)
+
+
 def _instead(run: Run) -> str:
     if run.state == RunState.HELD:
         return "; release the study, or replay the study to gate it anew"
@@ -120,7 +127,7 @@ def replay_delivery(session: Session, delivery: Delivery, actor: str) -> Study:
     assert run is not None  # a foreign key holds it
     study = _resumable(session, run)
     session.refresh(delivery, with_for_update=True)
-    if delivery.lease_until and delivery.lease_until > utc_now():
+    if _is_being_sent(session, delivery):
         raise NotPossible(f"the {delivery.kind} is being sent to {delivery.destination} right now")
     if gone := why_no_result(session, delivery):
         raise NotPossible(gone)
@@ -146,13 +153,43 @@ def _resume(session: Session, study: Study, actor: str) -> None:
         move(session, study, StudyEvent.RESUMED, "a part of it is replayed", actor)
 
 
-def cancel(session: Session, name: str, actor: str, why: str = "") -> Study:
-    """Stops a study with its runs and deliveries; what a destination has accepted stays there.
+def replay_dead_parts(session: Session, name: str, actor: str) -> Study:
+    """Replays of a dead study what died: its deliveries, else its runs, else, where the gates have not passed them, all
+    of it.
 
     Raises:
         StudyNotFound: no study has the UID or accession number `name`.
+        NotPossible: it is not dead, or can't be replayed.
+    """
+    study = find_study(session, name, for_update=True)
+    if state_of(study) is not StudyState.DEAD:
+        raise NotPossible(f"the study is not dead any more: it is {study.state}")
+    of_revision = select(Run).where(Run.study_instance_uid == study.study_instance_uid, Run.revision == study.revision)
+    runs = {run.id: run for run in session.exec(of_revision) if state_of(run) is not RunState.SUPERSEDED}
+    of_runs = select(Delivery).where(col(Delivery.run_id).in_(runs), Delivery.state == DeliveryState.DEAD)
+    deliveries = session.exec(of_runs.order_by(col(Delivery.id))).all()
+    unsent = {delivery.run_id for delivery in deliveries}
+    dead_runs = [run for key, run in runs.items() if state_of(run) is RunState.DEAD and key not in unsent]
+    if not (deliveries or dead_runs) or any(not _may_be_read(run) for run in dead_runs):
+        return replay_study(session, study, actor)
+    for run in dead_runs:
+        replay_run(session, run, actor)
+    for delivery in deliveries:
+        replay_delivery(session, delivery, actor)
+    return study
+
+
+def cancel(session: Session, name: str, actor: str, why: str = "") -> Study:
+    """Stops a study with its runs and deliveries, or one delivery (id). What a destination has accepted stays there,
+    and what is on its way to one at this moment ends by itself: the book must say whether it has arrived.
+
+    Raises:
+        StudyNotFound: nothing in the book has the name.
         NotPossible: it has ended already.
     """
+    delivery = session.get(Delivery, name)
+    if delivery is not None:
+        return cancel_delivery(session, delivery, actor, why)
     study = find_study(session, name, for_update=True)
     if (state_of(study), StudyEvent.CANCELLED) not in TRANSITIONS:
         raise NotPossible(f"there is nothing to stop: the study is {study.state}")
@@ -160,9 +197,27 @@ def cancel(session: Session, name: str, actor: str, why: str = "") -> Study:
     for run in session.exec(select(Run).where(Run.study_instance_uid == uid).with_for_update()):
         _cancel_row(session, run, RunEvent.CANCELLED, actor)
     for delivery in session.exec(select(Delivery).where(Delivery.study_instance_uid == uid).with_for_update()):
-        _cancel_row(session, delivery, DeliveryEvent.CANCELLED, actor)
+        if not _is_being_sent(session, delivery):
+            _cancel_row(session, delivery, DeliveryEvent.CANCELLED, actor)
     move(session, study, StudyEvent.CANCELLED, why, actor)
     return study
+
+
+def cancel_delivery(session: Session, delivery: Delivery, actor: str, why: str = "") -> Study:
+    """Gives one result object up; its run and study end without it."""
+    study = find_study(session, delivery.study_instance_uid, for_update=True)
+    session.refresh(delivery, with_for_update=True)
+    if _is_being_sent(session, delivery):
+        raise NotPossible(f"the {delivery.kind} is being sent to {delivery.destination} right now")
+    if (state_of(delivery), DeliveryEvent.CANCELLED) not in TRANSITIONS:
+        raise NotPossible(f"there is nothing to stop: the delivery is {delivery.state}")
+    move(session, delivery, DeliveryEvent.CANCELLED, why or "cancelled by a person", actor)
+    settle(session, study.study_instance_uid)
+    return study
+
+
+def _is_being_sent(session: Session, delivery: Delivery) -> bool:
+    return delivery.lease_until is not None and delivery.lease_until > database_now(session)
 
 
 def _cancel_row(session: Session, row: Run | Delivery, event: Event, actor: str) -> None:
@@ -202,4 +257,6 @@ def release(session: Session, name: str, who: str, why: str, actor: str = "") ->
     return study
 
 
-__all__ = ["RELEASED", "NotPossible", "StudyNotFound", "cancel", "complete", "press", "release", "replay"]
+__all__ = [
+    "RELEASED", "NotPossible", "StudyNotFound", "cancel", "complete", "press", "release", "replay", "replay_dead_parts",
+]  # fmt: skip

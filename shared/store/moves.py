@@ -7,6 +7,7 @@ from sqlmodel import Session, col, select
 
 from shared import metrics
 from shared.events import event_of
+from shared.store.clock import database_now
 from shared.store.tables import Commitment, Delivery, Journal, Outbox, Run, Study, utc_now
 from shared.study import (
     BELLS,
@@ -133,7 +134,7 @@ def withdraw(session: Session, run: Run, reason: str) -> None:
     query = select(Delivery).where(Delivery.run_id == run.id, col(Delivery.state).in_(undelivered))
     rows = query.order_by(col(Delivery.id)).with_for_update().execution_options(populate_existing=True)
     for delivery in session.exec(rows):
-        if delivery.lease_until is None or delivery.lease_until < utc_now():
+        if delivery.lease_until is None or delivery.lease_until < database_now(session):
             move(session, delivery, DeliveryEvent.CANCELLED, reason)
 
 
@@ -169,6 +170,8 @@ def _settle_run(session: Session, run: Run, deliveries: Sequence[Delivery]) -> N
     dead = [d for d in deliveries if state_of(d) is DeliveryState.DEAD]
     if dead:
         move(session, run, RunEvent.GAVE_UP, f"{dead[0].kind} to {dead[0].destination}: {dead[0].reason}")
+    elif deliveries and all(state_of(d) is DeliveryState.CANCELLED for d in deliveries):
+        move(session, run, RunEvent.CANCELLED, f"each of its results was cancelled: {deliveries[0].reason}")
     else:
         move(session, run, RunEvent.DELIVERED, run.reason)
 
@@ -182,4 +185,6 @@ def _ending(runs: Sequence[Run], deliveries: Sequence[Delivery]) -> tuple[StudyE
     held = [r for r in runs if r.verdict == "hold" or (state_of(r) is RunState.HELD and r.kind != "gate")]
     if held:
         return StudyEvent.HELD, held[0].reason
+    if runs and all(state_of(r) is RunState.CANCELLED for r in runs):
+        return StudyEvent.CANCELLED, runs[0].reason
     return StudyEvent.DELIVERED, ""

@@ -37,7 +37,7 @@ def celery(core: Core) -> Celery:
 def around(book: Book, core: Core, celery: Celery, **settings: object) -> Surroundings:
     chosen = Settings(**settings)  # type: ignore[arg-type]
     checks = Checks(book, celery, core, "", 0.001)
-    return Surroundings(book, core, chosen, checks, Watch(book, 0.1, 200))
+    return Surroundings(book, core, chosen, checks, Watch(book, 0.1, 200), ["PACS", "RIS"])
 
 
 @pytest.fixture

@@ -221,4 +221,32 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
 
 def test_openapi_names_every_path(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    assert {"/studies", "/studies/{name}", "/studies/{name}/replay", "/readyz", "/metrics", "/events"} <= set(paths)
+    assert {"/studies", "/studies/{name}", "/studies/{name}/replay", "/replay", "/cancel", "/readyz", "/metrics",
+            "/events"} <= set(paths)  # fmt: skip
+
+
+def test_many_are_replayed_by_filter(client: TestClient) -> None:
+    asked = {"state": "dead", "who": "me", "why": "the PACS is back"}
+    shown = client.post("/replay", json={**asked, "dry_run": True}).json()
+    assert len(shown["moved"]) >= 1
+    assert {one["state"] for one in shown["moved"]} == {"dead"}
+    first = client.post("/replay", json={**asked, "limit": 1}).json()
+    assert [one["id"] for one in first["moved"]] == [shown["moved"][0]["id"]]
+    assert first["more"] is (len(shown["moved"]) > 1)
+    client.post("/replay", json=asked)
+    assert client.post("/replay", json=asked).json() == {"moved": [], "not_moved": [], "more": False}
+
+
+@pytest.mark.parametrize("button", ["replay", "cancel"])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"state": "deaf"}, {"state": "dead", "destination": "PAX"}, {"state": "dead", "limit": 501},
+     {"state": "dead", "since": "2026-01-31T12:00:00"}],
+)  # fmt: skip
+def test_a_wrong_filter_is_422(client: TestClient, button: str, body: dict[str, object]) -> None:
+    assert client.post(f"/{button}", json=body).status_code == 422
+
+
+def test_many_are_not_moved_where_buttons_are_off(client_without_buttons: TestClient) -> None:
+    for button in ("replay", "cancel"):
+        assert client_without_buttons.post(f"/{button}", json={"state": "dead"}).status_code == 403
