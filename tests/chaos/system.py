@@ -28,6 +28,7 @@ WATERMARK_MIB = 32  # with less room than this collect refuses
 QUIET_SECONDS = 2.0
 LEASE_SECONDS = 10
 STAGES = ("decide", "gate", "infer", "report")
+STAGE = f"lease_seconds = {LEASE_SECONDS}\nfirst_retry_seconds = 1\nlongest_retry_seconds = 10\n"
 _STARTS_WITHIN = 90.0
 
 CONFIGURATION = """\
@@ -74,6 +75,8 @@ port = {port}
 {kind}
 timeout_seconds = {answer}
 most_attempts = 100
+first_retry_seconds = 1
+longest_retry_seconds = 5
 """
 
 
@@ -125,7 +128,7 @@ class System:
         self.config.write_text(CONFIGURATION.format(
             data_dir=json.dumps(str(self.data)), database_url=json.dumps(self.database_url if broker_url else ""),
             broker_url=json.dumps(broker_url), prefix=json.dumps(self.prefix), quiet=QUIET_SECONDS,
-            lease=LEASE_SECONDS, stages="".join(f"[{name}]\nlease_seconds = {LEASE_SECONDS}\n" for name in STAGES),
+            lease=LEASE_SECONDS, stages="".join(f"[{name}]\n{STAGE}" for name in STAGES),
             least_free=WATERMARK_MIB * 2**20, model_repository=json.dumps(str(ROOT / "model_repository")),
             environment=json.dumps(str(ROOT / ".venv-triton")), **self.ports,
         ) + "".join(self._destination(name) for name in self.peers.names))  # fmt: skip
