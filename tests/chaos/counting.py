@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pydicom
 from sqlalchemy import create_engine, text
 
 from tests.chaos.made_up import MadeUpStudy, data_set_digest
+from tests.chaos.peers import Peers
 from tests.chaos.plan import OUTCOMES
 from tests.chaos.pushing import Answers
 
@@ -61,7 +63,7 @@ class Book:
 
 
 def count_all(
-    book: Book, data: Path, pacs: Path, ris: Path, studies: list[MadeUpStudy], answers: Answers
+    book: Book, data: Path, peers: Peers, studies: list[MadeUpStudy], answers: Answers
 ) -> Count:  # fmt: skip
     """Everything, when all is settled or was waited for long enough."""
     found = Count(studies=len(studies), acknowledged=len(answers.stored))
@@ -71,9 +73,10 @@ def count_all(
     count_instances(book, data / "store", answers, found)
     _count_orders(book, answers, found)
     _count_studies(book, studies, found)
-    objects = _count_pacs(book, pacs, found)
+    objects = _count_pacs(book, peers.folders["PACS"], found)
+    _count_archive(book, peers, objects, found)
     _count_coverage(book, objects, studies, found)
-    _count_ris(book, ris, found)
+    _count_ris(book, peers.folders["RIS"], found)
     return found
 
 
@@ -120,7 +123,7 @@ def _count_pacs(book: Book, folder: Path, found: Count) -> dict[str, pydicom.Dat
     lines = defaultdict(list)
     for line in ledger(folder):
         lines[line["sop_instance_uid"]].append(line)
-    deliveries = book.rows("select identifier, kind, state from delivery where kind <> 'ORU'")
+    deliveries = book.rows("select identifier, state from delivery where destination = 'PACS'")
     known = {row.identifier for row in deliveries}
     delivered = {row.identifier for row in deliveries if row.state == "delivered"}
     found.missing += [f"PACS: {uid} is delivered by the book, and not there" for uid in delivered - set(lines)]
@@ -132,6 +135,21 @@ def _count_pacs(book: Book, folder: Path, found: Count) -> dict[str, pydicom.Dat
             found.duplicates.append(f"PACS: {uid} came with differing content: {[line['file'] for line in same]}")
         objects[uid] = pydicom.dcmread(folder / same[-1]["file"])
     return objects
+
+
+def _count_archive(book: Book, peers: Peers, objects: dict[str, pydicom.Dataset], found: Count) -> None:
+    """The real PACS holds each object that it accepted, and nothing else; it says the same as the stand-in's."""
+    if "ARCHIVE" not in peers.names:
+        return
+    held = peers.archived()
+    deliveries = book.rows("select identifier, state from delivery where destination = 'ARCHIVE'")
+    delivered = {row.identifier for row in deliveries if row.state == "delivered"}
+    found.missing += [f"ARCHIVE: {uid} is delivered by the book, and not there" for uid in delivered - set(held)]
+    unknown = set(held) - {row.identifier for row in deliveries}
+    found.duplicates += [f"ARCHIVE: {uid} is there, and not in the book" for uid in unknown]
+    for uid, content in held.items():
+        if uid in objects and pydicom.dcmread(BytesIO(content)) != objects[uid]:
+            found.duplicates.append(f"ARCHIVE: {uid} differs from what the PACS has")
 
 
 def _count_coverage(book: Book, objects: dict[str, pydicom.Dataset], studies: list[MadeUpStudy], found: Count) -> None:
@@ -163,7 +181,7 @@ def _count_ris(book: Book, folder: Path, found: Count) -> None:
     digests = defaultdict(list)
     for line in ledger(folder):
         digests[line["control_id"]].append(line["digest"])
-    deliveries = book.rows("select identifier, state from delivery where kind = 'ORU'")
+    deliveries = book.rows("select identifier, state from delivery where destination = 'RIS'")
     known = {row.identifier for row in deliveries}
     delivered = {row.identifier for row in deliveries if row.state == "delivered"}
     found.missing += [f"RIS: {uid} is delivered by the book, and never came" for uid in delivered - set(digests)]

@@ -1,5 +1,6 @@
 """Does what a fault says to the running system, and undoes it."""
 
+import contextlib
 import os
 import random
 import signal
@@ -23,6 +24,11 @@ def _nothing() -> None:
     """A fault that ends by itself."""
 
 
+def _room(folder: Path) -> int:
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
+
+
 class Faults:
     """Injects faults; `done` counts those that met something, by name. Belongs to the main thread."""
 
@@ -34,8 +40,8 @@ class Faults:
     def begin(self, fault: Fault) -> Undo | None:
         """Injects; returns what ends it, or None when there was nothing to meet."""
         doers = {
-            "broker": self._wire, "database": self._database, "PACS": self._pacs, "RIS": self._ris, "disk": self._disk,
-            "all": self._all, "a person": self._replay,
+            "broker": self._wire, "database": self._database, "disk": self._disk, "all": self._all,
+            "PACS": self._peer, "RIS": self._peer, "ARCHIVE": self._peer, "a person": self._replay,
         }  # fmt: skip
         undo = doers.get(fault.target, self._process)(fault)
         self.done[fault.name] += undo is not None
@@ -113,23 +119,20 @@ class Faults:
             return None
         return connection.close
 
-    def _pacs(self, fault: Fault) -> Undo | None:
-        return self._peer(fault, "tests.chaos.pacs", self.system.pacs_folder, self.system.start_pacs)
-
-    def _ris(self, fault: Fault) -> Undo | None:
-        return self._peer(fault, "tests.chaos.ris", self.system.ris_folder, self.system.start_ris)
-
-    def _peer(self, fault: Fault, module: str, folder: Path, start: Undo) -> Undo | None:
-        pids, processes = self.system.processes.named(module), self.system.processes
+    def _peer(self, fault: Fault) -> Undo | None:
+        peers, processes, name = self.system.peers, self.system.processes, fault.target
+        pids = peers.pids(name) if name in peers.names else []
+        if not pids:
+            return None
         if fault.kind == "kill":
             processes.signal(pids, signal.SIGKILL)
-            return start
+            return lambda: peers.start(name)
         if fault.kind == "stop":
             processes.signal(pids, signal.SIGSTOP)
             return lambda: processes.signal(pids, signal.SIGCONT)
         if fault.kind in ("cut", "blackhole", "delay"):
             return self._wire(fault)
-        mode = folder / "mode"
+        mode = peers.folders[name] / "mode"
         mode.write_text(fault.kind)
         return lambda: mode.unlink(missing_ok=True)
 
@@ -139,9 +142,10 @@ class Faults:
             return None
         fill = self.system.data / f"fill-{self._dice.random()}"
         left = 0 if fault.kind == "full" else WATERMARK_MIB * 2**19
-        stat = os.statvfs(self.system.data)
         with fill.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, stat.f_bavail * stat.f_frsize - left))
+            while (room := _room(self.system.data) - left) > 0:
+                with contextlib.suppress(OSError):  # others write too: less is left by now
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, room)
         return lambda: fill.unlink(missing_ok=True)
 
     def _replay(self, fault: Fault) -> Undo | None:

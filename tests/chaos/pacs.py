@@ -20,13 +20,15 @@ from pynetdicom.dsutils import encode_file_meta
 from tests.chaos.made_up import data_set_digest
 
 AE_TITLE = "CHAOSPACS"
+_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]  # explicit VR first, as the real one stores
 
 
 def main() -> None:
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
     logging.disable(logging.CRITICAL)
     entity = AE(ae_title=AE_TITLE)
-    entity.supported_contexts = AllStoragePresentationContexts
+    for context in AllStoragePresentationContexts:
+        entity.add_supported_context(str(context.abstract_syntax), _SYNTAXES)
     entity.maximum_associations = 50
     handlers: Any = [(evt.EVT_C_STORE, store, [folder])]
     server: Any = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)

@@ -92,6 +92,7 @@ def _wire_faults(dice: random.Random, store: str) -> list[tuple[str, str, float]
         return dice.uniform(1.5, 6)
 
     faults = [(kind, "PACS", a_while()) for kind in ("kill", "stop", "blackhole", "delay", "full")]
+    faults += [(kind, "ARCHIVE", a_while()) for kind in ("kill", "stop", "blackhole")]
     faults += [(kind, "RIS", a_while()) for kind in ("kill", "slow", "late", "silent")]
     faults += [("cut", "PACS", 0.0), ("cut", "RIS", 0.0), ("replay", "a person", 0.0)]
     faults += [(kind, "disk", a_while()) for kind in ("full", "watermark")]

@@ -106,7 +106,7 @@ class Chaos:
 
     def _counted(self, studies: list[MadeUpStudy], lasted: float, recovery: float | None, bound: float) -> Run:
         system = self.system
-        count = count_all(self.book, system.data, system.pacs_folder, system.ris_folder, studies, self.answers)
+        count = count_all(self.book, system.data, system.peers, studies, self.answers)
         count.other += self.trouble
         if self.system.listener:
             count_events(self.book, self.system.listener.heard(), count)

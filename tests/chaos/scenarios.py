@@ -58,7 +58,7 @@ class Scene:
     def count(self) -> Count:
         """Everything, as after a run of the random harness."""
         system = self.system
-        return count_all(self.book, system.data, system.pacs_folder, system.ris_folder, self.studies, self.answers)
+        return count_all(self.book, system.data, system.peers, self.studies, self.answers)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tests.chaos import power_cut
 from tests.chaos.listening import Listener
 from tests.chaos.mutants import BRAKE_VARIABLE, LEDGER_VARIABLE
-from tests.chaos.pacs import AE_TITLE
+from tests.chaos.peers import ANSWER_SECONDS, Peers, free_ports
 from tests.chaos.processes import ROOT, Processes, wait_until
 from tests.proxy import Proxy
 from tests.servers import RABBITMQ, delete_queues, new_database
@@ -27,8 +27,8 @@ DISK_MIB = 600
 WATERMARK_MIB = 32  # with less room than this collect refuses
 QUIET_SECONDS = 2.0
 LEASE_SECONDS = 10
-ANSWER_SECONDS = 4.0  # longest wait of send for an answer
 STAGES = ("decide", "gate", "infer", "report")
+STAGE = f"lease_seconds = {LEASE_SECONDS}\nfirst_retry_seconds = 1\nlongest_retry_seconds = 10\n"
 _STARTS_WITHIN = 90.0
 
 CONFIGURATION = """\
@@ -64,23 +64,19 @@ disk_free_gib = 0.03
 model_repository = {model_repository}
 environment = {environment}
 timeout_seconds = 10
+"""
+
+DESTINATION = """\
 
 [[destinations]]
-name = "PACS"
-kind = "dicom"
+name = "{name}"
 host = "127.0.0.1"
-port = {pacs}
-ae_title = "{ae_title}"
+port = {port}
+{kind}
 timeout_seconds = {answer}
 most_attempts = 100
-
-[[destinations]]
-name = "RIS"
-kind = "mllp"
-host = "127.0.0.1"
-port = {ris}
-timeout_seconds = {answer}
-most_attempts = 100
+first_retry_seconds = 1
+longest_retry_seconds = 5
 """
 
 
@@ -91,10 +87,11 @@ class System:
         """`mutants` change every process of the system (tests.chaos.mutants)."""
         self.store, self.mutants = store, mutants
         self.folder = Path(tempfile.mkdtemp(prefix="isocenter-chaos-"))
-        self.data, self.pacs_folder, self.ris_folder = (self.folder / name for name in ("data", "pacs", "ris"))
+        self.data = self.folder / "data"
         self.processes = Processes(self.folder / "logs")
+        self.peers = Peers(self.processes, self.folder)
         self.proxies: dict[str, Proxy] = {}
-        self.ports = free_ports("collect", "admit", "status", "pacs", "ris")
+        self.ports = free_ports("collect", "admit", "status")
         self.brakes = self.folder / "brakes"
         self.mounted = self._restarting = False
         self.keep = False
@@ -113,8 +110,8 @@ class System:
         return self
 
     def _prepare(self) -> None:
-        for folder in (self.data, self.pacs_folder, self.ris_folder, self.brakes):
-            folder.mkdir()
+        self.data.mkdir()
+        self.brakes.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "isocenter-chaos", str(self.data)]
         self.mounted = subprocess.run(mount, capture_output=True).returncode == 0
         self.direct_database_url = self.database_url = f"sqlite:///{self.data}/isocenter.db"
@@ -125,18 +122,20 @@ class System:
             self.database_url = self._before("database", self.direct_database_url)
             broker_url = self._before("broker", RABBITMQ)
             self.listener = self._open.enter_context(Listener(self.prefix))
-        for name in ("pacs", "ris"):
-            self.proxies[name.upper()] = self._open.enter_context(Proxy(self.ports[name]))
+        for name in self.peers.names:
+            self.proxies[name] = self._open.enter_context(Proxy(self.peers.ports[name]))
         self.config = self.folder / "isocenter.toml"
         self.config.write_text(CONFIGURATION.format(
             data_dir=json.dumps(str(self.data)), database_url=json.dumps(self.database_url if broker_url else ""),
             broker_url=json.dumps(broker_url), prefix=json.dumps(self.prefix), quiet=QUIET_SECONDS,
-            lease=LEASE_SECONDS, stages="".join(f"[{name}]\nlease_seconds = {LEASE_SECONDS}\n" for name in STAGES),
+            lease=LEASE_SECONDS, stages="".join(f"[{name}]\n{STAGE}" for name in STAGES),
             least_free=WATERMARK_MIB * 2**20, model_repository=json.dumps(str(ROOT / "model_repository")),
-            environment=json.dumps(str(ROOT / ".venv-triton")), ae_title=AE_TITLE, answer=ANSWER_SECONDS,
-            **{name: self.ports[name] for name in ("collect", "admit", "status")},
-            pacs=self.proxies["PACS"].port, ris=self.proxies["RIS"].port,
-        ))  # fmt: skip
+            environment=json.dumps(str(ROOT / ".venv-triton")), **self.ports,
+        ) + "".join(self._destination(name) for name in self.peers.names))  # fmt: skip
+
+    def _destination(self, name: str) -> str:
+        kind = 'kind = "mllp"' if name == "RIS" else f'kind = "dicom"\nae_title = "CHAOS{name}"'
+        return DESTINATION.format(name=name, kind=kind, port=self.proxies[name].port, answer=ANSWER_SECONDS)
 
     def _before(self, name: str, url: str) -> str:
         """Puts a proxy before a server; returns the URL that leads through it."""
@@ -170,9 +169,9 @@ class System:
             kept.rename(self.data)
 
     def start(self) -> None:
-        """Starts PACS, RIS and the system, and waits until its doors are open and its models are served."""
-        self.start_pacs()
-        self.start_ris()
+        """Starts the peers and the system, and waits until its doors are open and its models are served."""
+        for name in self.peers.names:
+            self.peers.start(name)
         self.start_up()
         wait_until(self.listens, _STARTS_WITHIN, "collect and admit listen")
         wait_until(self.ready, _STARTS_WITHIN, "the system is ready")
@@ -196,16 +195,6 @@ class System:
         command = [sys.executable, "-m", f"services.{name}"]
         self.processes.start(name, command, ISOCENTER_CONFIG=str(self.config), **self.variables())
 
-    def start_pacs(self) -> None:
-        self.processes.start(
-            "pacs", [sys.executable, "-m", "tests.chaos.pacs", str(self.ports["pacs"]), str(self.pacs_folder)]
-        )
-
-    def start_ris(self) -> None:
-        late = str(ANSWER_SECONDS + 1)
-        command = [sys.executable, "-m", "tests.chaos.ris", str(self.ports["ris"]), str(self.ris_folder), late]
-        self.processes.start("ris", command)
-
     def stop(self, seconds: float = 40.0) -> bool:
         """Stops the system as a person does (SIGTERM); False when it had to be killed."""
         up, self._up = self._up, None
@@ -222,10 +211,10 @@ class System:
 
     def power_cut(self) -> power_cut.Damage:
         """Ends all of the system at once, and takes from its files what was never forced to the disk."""
-        self._up, peers = None, self.processes.named("tests.chaos.pacs") + self.processes.named("tests.chaos.ris")
+        self._up, peers = None, self.peers.all_pids()
         for number in (signal.SIGSTOP, signal.SIGKILL):
             self.processes.signal([pid for pid in self.processes.pids() if pid not in peers], number)
-        wait_until(lambda: set(self.processes.pids()) <= set(peers), 10, "all processes are dead")
+        wait_until(lambda: set(self.processes.pids()) <= peers, 10, "all processes are dead")
         damage = power_cut.Damage()
         for name in ("store", "results"):
             if (self.data / name).is_dir():
@@ -267,15 +256,6 @@ class System:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError, ValueError):
             return False
-
-
-def free_ports(*names: str) -> dict[str, int]:
-    """A free port for each name."""
-    with ExitStack() as held:
-        probes = {name: held.enter_context(socket.socket()) for name in names}
-        for probe in probes.values():
-            probe.bind(("127.0.0.1", 0))
-        return {name: probe.getsockname()[1] for name, probe in probes.items()}
 
 
 def _listens(port: int) -> bool:
