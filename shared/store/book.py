@@ -14,6 +14,12 @@ from shared.store.tables import Outbox
 _LONGEST_ANSWER = 3  # seconds, where somebody waits to hear whether the database is there
 _MIGRATION_LOCK = 0x150CE17E  # PostgreSQL's advisory lock while migrating
 
+# Of each PostgreSQL session. No transaction of ours waits for anything but the database.
+SESSION = {
+    "idle_in_transaction_session_timeout": "60s", "tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4", "tcp_user_timeout": "40s",
+}  # fmt: skip
+
 
 class Book:
     """Sessions on one database.
@@ -105,11 +111,21 @@ def _engine(url: str) -> Engine:
             connect_args={"connect_timeout": 5},
         )  # fmt: skip
         event.listen(engine, "do_connect", lambda _dialect, _record, args, named: Patient.connect(*args, **named))
+        event.listen(engine, "connect", _postgres_connect)
         return engine
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False})
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
     return engine
+
+
+def _postgres_connect(connection: Any, _record: Any) -> None:
+    """Has the server end what a client that is gone has left open. It can't see that a host lost its power or its
+    network: by its own defaults it would keep the rows locked for two hours, and workers pass locked rows over."""
+    with connection.cursor() as cursor:
+        for name, value in SESSION.items():
+            cursor.execute("select set_config(%s, %s, false)", (name, value))
+    connection.commit()
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:

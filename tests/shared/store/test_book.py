@@ -4,11 +4,14 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, func, select
 
-from shared.store import Outbox, Study
+from shared.store import Outbox, Study, open_book
+from shared.store.book import SESSION
 from shared.store.moves import enter
 from shared.study import StudyState
 
@@ -45,6 +48,24 @@ def test_bells_ring_after_the_commit_and_not_after_a_failure(book):
     assert len(rung) == 1
     with book.read() as session:
         assert session.get(Study, "1.3") is None
+
+
+@pytest.mark.postgres
+def test_what_a_client_that_is_gone_has_locked_comes_free(postgres_url, monkeypatch):
+    """A host that loses its power says no goodbye: the server must not keep its rows locked for hours."""
+    monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "1s")
+    gone, living = open_book(postgres_url), open_book(postgres_url)
+    living.migrate()
+    with living.write() as session:
+        session.add(Study(study_instance_uid="1.2"))
+    with gone.engine.connect() as connection:
+        connection.execute(select(Study).where(Study.study_instance_uid == "1.2").with_for_update())
+        with living.write() as session:  # its own patience is longer
+            assert session.get(Study, "1.2", with_for_update=True)
+        with pytest.raises(DBAPIError, match="idle-in-transaction"):
+            connection.execute(select(Study))
+    gone.close()
+    living.close()
 
 
 def test_writers_wait_for_each_other_and_none_is_lost(book):
