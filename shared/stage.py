@@ -4,6 +4,7 @@ A bell only says that someone is at the door; whose turn it is stands in the boo
 other, a bell rung twice finds nothing to do, and urgency is decided in one place.
 """
 
+import errno
 import logging
 import random
 import time
@@ -30,6 +31,7 @@ from shared.study import CommitmentEvent, DeliveryEvent, Event, RunEvent, State,
 log = logging.getLogger(__name__)
 
 _LONGEST_UNWRITTEN = 600.0  # seconds that an outcome waits for the database
+_NO_ROOM_DELAY = timedelta(seconds=30)
 
 Save = Callable[[Session, Row], None]
 
@@ -210,6 +212,7 @@ def _dropped(stage: Stage, claimed: Claim) -> None:
 
 
 def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
+    error = _without_room(stage, error)
     expected = isinstance(error, Retry | GiveUp)
     reason = str(error) if expected else f"{type(error).__name__}: {error}"
     after, counts = (error.after, error.counts) if isinstance(error, Retry) else (None, True)
@@ -238,6 +241,14 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
         "gave up" if last else "will try again", stage.name, claimed.key, attempts, type(error).__name__,
         exc_info=None if expected else error,
     )  # fmt: skip
+
+
+def _without_room(stage: Stage, error: Exception) -> Exception:
+    """A full disk is nothing that the work can be blamed for: it waits until there is room, and no attempt is spent."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    words = f"there is no room on the disk ({error.strerror}): make some, and it goes on by itself"
+    return Retry(words, min(stage.longest_delay, _NO_ROOM_DELAY), counts=False)
 
 
 def _overdue(book: Book, stage: Stage, claimed: Claim) -> None:

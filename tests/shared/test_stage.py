@@ -1,5 +1,7 @@
 """Leases: one worker at a time, another takes over, attempts end, and whose turn it is."""
 
+import errno
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +177,22 @@ def test_what_was_not_tried_spends_no_attempt_and_waits_as_long_as_it_says(book)
     study = read_study(book, "1.2.3")
     assert (study.state, study.attempts, study.reason) == ("waiting", 0, "busy")
     assert timedelta(seconds=25) < study.next_at - utc_now() <= timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_spends_no_attempt_and_says_what_to_do(book, reason):
+    """Twelve studies ended dead in a minute of it, though nothing was wrong with them."""
+    add_study(book, "1.2.3")
+
+    def full(_uid):
+        raise OSError(reason, os.strerror(reason))
+
+    stage = stage_of(full, most_attempts=1, longest_delay=timedelta(0))
+    for _ in range(3):
+        assert run_next(book, stage)
+    study = read_study(book, "1.2.3")
+    assert (study.state, study.attempts) == ("waiting", 0)
+    assert "no room on the disk" in study.reason
 
 
 def test_a_stage_takes_only_what_it_may_take_at_the_moment(book):
