@@ -116,14 +116,17 @@ class Proxy:
         server.close()
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        """One direction, until its source has said all; the other direction may go on."""
-        with contextlib.suppress(OSError):
+        """One direction, until its source has said all; the other direction may go on. A reset is passed on as one."""
+        try:
             while data := source.recv(_AT_ONCE):
                 self._wait()
                 target.sendall(data)
             self._wait()
             if target in self._open:  # else it is being reset, which an orderly end must not overtake
                 target.shutdown(socket.SHUT_WR)
+        except OSError:
+            _reset(source)
+            _reset(target)
 
     def _wait(self) -> None:
         if self._seconds:

@@ -1,6 +1,7 @@
 """The proxy that other tests rely on does what it says."""
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,15 @@ def test_it_passes_on_and_ends_with_its_client(echo: int) -> None:
             assert _said(one, b"a") == b"a"
             one.shutdown(socket.SHUT_WR)
             assert one.recv(10) == b"", "the server's end is passed on too"
+        _until(lambda: proxy.open_connections == 0)
+
+
+def test_a_reset_is_passed_on(echo: int) -> None:
+    with Proxy(echo) as proxy:
+        one = _open(proxy)
+        assert _said(one, b"a") == b"a"
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.close()  # as the kernel does for a process that was killed with something unread
         _until(lambda: proxy.open_connections == 0)
 
 
