@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import random
 import re
 import shutil
@@ -16,6 +17,7 @@ from pynetdicom import AE, _config
 from pynetdicom.presentation import build_context
 
 from tests.chaos.made_up import Image, MadeUpStudy
+from tests.chaos.processes import MARK
 
 _STORESCU = shutil.which("storescu")
 _TIMEOUT = 15
@@ -42,10 +44,12 @@ class Answers:
 class Modality(threading.Thread):
     """Pushes one study as its plan says; ends when all of it was answered 0x0000, or it is told to stop."""
 
-    def __init__(self, study: MadeUpStudy, dicom_port: int, hl7_port: int, answers: Answers, begin: float) -> None:
+    def __init__(
+        self, study: MadeUpStudy, ports: dict[str, int], answers: Answers, begin: float, mark: str
+    ) -> None:  # fmt: skip
         super().__init__(name=f"modality {study.plan.number}", daemon=True)
-        self.study, self.plan, self.dicom_port, self.hl7_port = study, study.plan, dicom_port, hl7_port
-        self.answers, self.begin, self.stopping = answers, begin, threading.Event()
+        self.study, self.plan, self.dicom_port, self.hl7_port = study, study.plan, ports["collect"], ports["admit"]
+        self.answers, self.begin, self.mark, self.stopping = answers, begin, mark, threading.Event()
         self._dice = random.Random(study.plan.number)
 
     def run(self) -> None:
@@ -97,7 +101,7 @@ class Modality(threading.Thread):
         command += ["127.0.0.1", str(self.dicom_port)]
         process = subprocess.Popen(
             [str(word) for word in command] + [str(image.path) for image in images],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, MARK: self.mark},
         )  # fmt: skip
         try:
             said, _ = process.communicate(timeout=longest)

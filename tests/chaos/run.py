@@ -16,6 +16,7 @@ from tests.chaos.system import LEASE_SECONDS, System
 from tests.chaos.table import Run
 
 _SAY_EVERY = 5.0
+_MIB_PER_STUDY = 12  # of results, mostly
 _TRY_FOR = 8.0  # seconds
 _LONGEST = 300.0  # seconds that recovery is waited for beyond its bound, to tell slow from stuck
 
@@ -36,7 +37,7 @@ class Chaos:
         self.system.start()
         begin = time.monotonic()
         ports = self.system.ports
-        modalities = [Modality(s, ports["collect"], ports["admit"], self.answers, begin) for s in studies]
+        modalities = [Modality(s, ports, self.answers, begin, self.system.processes.mark) for s in studies]
         try:
             for modality in modalities:
                 modality.start()
@@ -129,7 +130,7 @@ def run_chaos(
 ) -> Run:  # fmt: skip
     """One run; the folder with logs, files and the book is kept when something is wrong, and said."""
     assert threading.current_thread() is threading.main_thread()
-    with System(store) as system:
+    with System(store, disk_mib=400 + _MIB_PER_STUDY * studies) as system:
         system.keep = True  # should anything be raised
         say(f"working in {system.folder}")
         run = Chaos(make_plan(seed, store, studies, seconds), system, say).run()

@@ -38,7 +38,7 @@ class Scene:
         folder = self.system.folder / "made-up"
         folder.mkdir(exist_ok=True)
         study = make_study(plan, folder, self.system.processes.mark)
-        modality = Modality(study, self.system.ports["collect"], self.system.ports["admit"], self.answers, 0.0)
+        modality = Modality(study, self.system.ports, self.answers, 0.0, self.system.processes.mark)
         modality.start()
         self.studies.append(study)
         self.modalities.append(modality)

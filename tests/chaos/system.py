@@ -23,7 +23,6 @@ from tests.chaos.processes import ROOT, Processes, wait_until
 from tests.proxy import Proxy
 from tests.servers import RABBITMQ, delete_queues, new_database
 
-DISK_MIB = 600
 WATERMARK_MIB = 32  # with less room than this collect refuses
 QUIET_SECONDS = 2.0
 LEASE_SECONDS = 10
@@ -83,9 +82,9 @@ longest_retry_seconds = 5
 class System:
     """One system with its PACS and RIS; a context: at its end nothing is left but, where asked, the folder."""
 
-    def __init__(self, store: Literal["embedded", "servers"], mutants: str = "ledger") -> None:
-        """`mutants` change every process of the system (tests.chaos.mutants)."""
-        self.store, self.mutants = store, mutants
+    def __init__(self, store: Literal["embedded", "servers"], mutants: str = "ledger", disk_mib: int = 600) -> None:
+        """`mutants` change every process of the system (tests.chaos.mutants); its disk has `disk_mib` MiB."""
+        self.store, self.mutants, self.disk_mib = store, mutants, disk_mib
         self.folder = Path(tempfile.mkdtemp(prefix="isocenter-chaos-"))
         self.data = self.folder / "data"
         self.processes = Processes(self.folder / "logs")
@@ -112,7 +111,7 @@ class System:
     def _prepare(self) -> None:
         self.data.mkdir()
         self.brakes.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "isocenter-chaos", str(self.data)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={self.disk_mib}m", "isocenter-chaos", str(self.data)]
         self.mounted = subprocess.run(mount, capture_output=True).returncode == 0
         self.direct_database_url = self.database_url = f"sqlite:///{self.data}/isocenter.db"
         broker_url = ""
@@ -211,10 +210,11 @@ class System:
 
     def power_cut(self) -> power_cut.Damage:
         """Ends all of the system at once, and takes from its files what was never forced to the disk."""
-        self._up, peers = None, self.peers.all_pids()
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            self.processes.signal([pid for pid in self.processes.pids() if pid not in peers], number)
-        wait_until(lambda: set(self.processes.pids()) <= peers, 10, "all processes are dead")
+        self._up, others = None, self.peers.all_pids() | set(self.processes.running("storescu"))
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # nobody may act on another's death
+            victims = set(self.processes.pids()) - others
+            self.processes.signal(list(victims), number)
+        wait_until(lambda: not victims & set(self.processes.pids()), 10, "all processes are dead")
         damage = power_cut.Damage()
         for name in ("store", "results"):
             if (self.data / name).is_dir():
