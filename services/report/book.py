@@ -18,6 +18,7 @@ from shared.study import DeliveryEvent, DeliveryState, RunEvent
 from shared.uids import derived_uuid
 
 SERIES_PER_RUN = 10
+TOLD_HELD = "NASR"
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,12 @@ def _first_series_number(session: Session, run: Run, instances: Sequence[Instanc
 
 
 def _predecessors(session: Session, run: Run) -> list[Predecessor]:
-    """The objects of the run that this one supersedes, as far as they were delivered."""
-    if not run.supersedes:
-        return []
+    """The objects of the run that this one supersedes, and what told that this run was held, as far as delivered."""
     there = (DeliveryState.DELIVERED, DeliveryState.COMMITTING)
-    query = select(Delivery).where(Delivery.run_id == run.supersedes, col(Delivery.state).in_(there))
-    found = {(d.kind, d.identifier) for d in session.exec(query).all() if d.kind != "ORU"}
-    return [Predecessor(kind, run.supersedes, uid) for kind, uid in sorted(found)]
+    of_these = col(Delivery.run_id).in_([run.supersedes or run.id, run.id])
+    query = select(Delivery).where(of_these, col(Delivery.state).in_(there), Delivery.kind != "ORU")
+    found = {(d.kind, d.run_id, d.identifier) for d in session.exec(query) if d.run_id != run.id or d.kind == TOLD_HELD}
+    return [Predecessor(*parts) for parts in sorted(found)]
 
 
 def _corrects(session: Session, run: Run) -> frozenset[str]:
