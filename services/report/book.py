@@ -19,6 +19,7 @@ from shared.study import DeliveryEvent, DeliveryState, RunEvent
 from shared.uids import derived_uuid
 
 SERIES_PER_RUN = 10
+TOLD_HELD = "NASR"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def _arrived(session: Session, run: Run) -> Sequence[Delivery]:
 
 def _predecessors(session: Session, run: Run) -> list[Predecessor]:
     """The DICOM objects that this run's replace: at each destination those that arrived last. A run in between that was
-    overtaken before it had a report, or whose report never arrived, is passed over."""
+    overtaken before it had a report, or whose report never arrived, is passed over. And what told that this run was
+    held."""
     found: dict[tuple[str, str], set[Predecessor]] = {}
     for earlier in _earlier(session, run):
         there = [d for d in _arrived(session, earlier) if d.kind != "ORU"]
@@ -136,7 +138,8 @@ def _predecessors(session: Session, run: Run) -> list[Predecessor]:
         for delivery in there:
             if (place := (delivery.kind, delivery.destination)) in fresh:
                 found.setdefault(place, set()).add(Predecessor(delivery.kind, earlier.id, delivery.identifier))
-    every = {one for ones in found.values() for one in ones}
+    told_held = {Predecessor(d.kind, run.id, d.identifier) for d in _arrived(session, run) if d.kind == TOLD_HELD}
+    every = told_held.union(*found.values())
     return sorted(every, key=lambda p: (p.kind, p.sop_instance_uid))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from shared.cli.buttons import add_buttons
@@ -45,6 +46,26 @@ def demo(
     if data is not None and not data.is_dir():
         fail(f"there is no folder {data}: --data takes a folder with DICOM files below it")
     raise typer.Exit(run_demo(data, once, out, as_json))
+
+
+@app.command("verify-results")
+def verify_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results, such as <data>/results.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--images", metavar="DIR", help="Also look for the images there, such as <data>/store."),
+    ] = None,
+) -> None:
+    """Compute each report's areas and lengths again, and hold its numbers against page and message.
+
+    References are checked against the images given. Ends with 1 and what differs, run by run, where anything does.
+    """
+    from shared.cli.verify import verify_results as verify
+
+    for place in (folder, *(images or [])):
+        if not place.is_dir():
+            fail(f"there is no folder {place}: give a folder of results, and with --images folders of images")
+    raise typer.Exit(verify(folder, images or [], Console(soft_wrap=True)))
 
 
 @app.command()
