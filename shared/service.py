@@ -1,17 +1,24 @@
 """What every service's `main.py` starts from: configuration, logs, the book and the doorbell."""
 
+import logging
 import os
+import signal
+import time
 from dataclasses import dataclass
 
 from celery import Celery
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from shared.bus import Bus, celery_app
 from shared.logs import start_logging
 from shared.metrics_folder import METRICS_FOLDER
+from shared.outage import Outage
 from shared.settings import Config, Core, load_config
 from shared.store import Book, open_book
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ def start_service(name: str) -> Service:
     start_logging(name, core.log_level)
     core.data_dir.mkdir(parents=True, exist_ok=True)
     book = open_book(core.database_url)
-    book.migrate()
+    migrate_when_there(book)
     app = celery_app(core.broker_url, core.data_dir, core.broker_prefix)
     _serve_metrics()
     return Service(name, config, core, book, app, Bus(book, app, core.broker_prefix))
@@ -48,3 +55,25 @@ def _serve_metrics() -> None:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     start_http_server(int(port), addr=host, registry=registry)
+
+
+def migrate_when_there(book: Book, pause: float = 2.0) -> None:
+    """Brings the book to its newest schema, and waits for its database as long as that takes: a service that dies of it
+    only fills the log, and is started later and later.
+
+    Raises:
+        SystemExit: it was told to stop meanwhile (where the signals to stop are blocked, to be waited for later).
+    """
+    outage = Outage(
+        log, "database", "this service waits for it and goes on by itself; is isocenter.database_url right?"
+    )
+    while True:
+        try:
+            book.migrate()
+            outage.over()
+            return
+        except (OperationalError, InterfaceError) as error:
+            outage.met(error)
+        if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+            raise SystemExit(0)
+        time.sleep(pause)

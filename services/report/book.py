@@ -1,10 +1,11 @@
 """Reads from the book what a run's report rests on, and writes its deliveries into it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from services.report.facts import Predecessor, ResultObject
@@ -108,14 +109,35 @@ def _first_series_number(session: Session, run: Run, instances: Sequence[Instanc
     return start + SERIES_PER_RUN * runs.index(run.id)
 
 
-def _predecessors(session: Session, run: Run) -> list[Predecessor]:
-    """The objects of the run that this one supersedes, as far as they were delivered."""
-    if not run.supersedes:
-        return []
+def _earlier(session: Session, run: Run) -> Iterator[Run]:
+    """The runs that this one replaces, the nearest first; a package that was put back to an older version may have
+    replaced its own successor."""
+    seen, earlier = {run.id}, session.get(Run, run.supersedes)
+    while earlier is not None and earlier.id not in seen:
+        yield earlier
+        seen.add(earlier.id)
+        earlier = session.get(Run, earlier.supersedes)
+
+
+def _arrived(session: Session, run: Run) -> Sequence[Delivery]:
+    """The deliveries of a run that their destinations have, whatever became of sending them again."""
     there = (DeliveryState.DELIVERED, DeliveryState.COMMITTING)
-    query = select(Delivery).where(Delivery.run_id == run.supersedes, col(Delivery.state).in_(there))
-    found = {(d.kind, d.identifier) for d in session.exec(query).all() if d.kind != "ORU"}
-    return [Predecessor(kind, run.supersedes, uid) for kind, uid in sorted(found)]
+    arrived = or_(col(Delivery.delivered_at).is_not(None), col(Delivery.state).in_(there))
+    return session.exec(select(Delivery).where(Delivery.run_id == run.id, arrived)).all()
+
+
+def _predecessors(session: Session, run: Run) -> list[Predecessor]:
+    """The DICOM objects that this run's replace: at each destination those that arrived last. A run in between that was
+    overtaken before it had a report, or whose report never arrived, is passed over."""
+    found: dict[tuple[str, str], set[Predecessor]] = {}
+    for earlier in _earlier(session, run):
+        there = [d for d in _arrived(session, earlier) if d.kind != "ORU"]
+        fresh = {(d.kind, d.destination) for d in there} - found.keys()
+        for delivery in there:
+            if (place := (delivery.kind, delivery.destination)) in fresh:
+                found.setdefault(place, set()).add(Predecessor(delivery.kind, earlier.id, delivery.identifier))
+    every = {one for ones in found.values() for one in ones}
+    return sorted(every, key=lambda p: (p.kind, p.sop_instance_uid))
 
 
 def _corrects(session: Session, run: Run) -> frozenset[str]:
@@ -123,15 +145,12 @@ def _corrects(session: Session, run: Run) -> frozenset[str]:
 
     A message that said only why the earlier run was held, or that never arrived, is nothing to be corrected.
     """
-    corrected: set[str] = set()
-    earlier = session.get(Run, run.supersedes)
-    while earlier is not None:
-        query = select(Delivery).where(Delivery.run_id == earlier.id, Delivery.kind == "ORU")
-        for delivery in session.exec(query.where(Delivery.state == DeliveryState.DELIVERED)):
-            if delivery.identifier == control_id(earlier.id, delivery.destination, "read"):
-                corrected.add(delivery.destination)
-        earlier = session.get(Run, earlier.supersedes)
-    return frozenset(corrected)
+    return frozenset(
+        delivery.destination
+        for earlier in _earlier(session, run)
+        for delivery in _arrived(session, earlier)
+        if delivery.identifier == control_id(earlier.id, delivery.destination, "read")
+    )
 
 
 def _released(session: Session, run: Run) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, text
 from sqlmodel import Session, create_engine
 
-from shared.store.patience import LONGEST_SILENCE, Patient
+from shared.store.patience import Patient
 from shared.store.tables import Outbox
 
 _LONGEST_ANSWER = 3  # seconds, where somebody waits to hear whether the database is there
@@ -85,12 +85,15 @@ class Book:
         with self._writing.connect() as connection:
             if connection.dialect.name == "postgresql":
                 driver: Any = connection.connection.driver_connection
-                driver.longest_silence = None  # another process may be migrating, and a large table takes its time
+                usual, driver.longest_silence = (
+                    driver.longest_silence,
+                    None,
+                )  # another process may be migrating, and a large table takes its time
                 connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             yield connection
             connection.commit()
             if connection.dialect.name == "postgresql":
-                driver.longest_silence = LONGEST_SILENCE
+                driver.longest_silence = usual
 
     def close(self) -> None:
         self.engine.dispose()
