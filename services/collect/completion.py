@@ -26,6 +26,7 @@ class Completion:
     def __init__(self, book: Book, settings: Settings, held: Callable[[], set[str]]) -> None:
         self.book, self.settings, self.held = book, settings, held
         self.each_round: list[Callable[[], object]] = []
+        self.awaits: Callable[[str], bool] = lambda _: False
         self._waits = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="completion", daemon=True)
@@ -52,7 +53,8 @@ class Completion:
         """One round; returns how many studies became complete."""
         count = 0
         for study_instance_uid in self._quiet_studies():
-            if study_instance_uid not in self.held():  # asked again for each: one may have begun since the query
+            # asked again for each: an association may have begun since the query
+            if study_instance_uid not in self.held() and not self.awaits(study_instance_uid):
                 count += self._complete(study_instance_uid)
         return count
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -100,9 +101,13 @@ class StoreFolder:
         for folder in folders:
             sync_folder(folder)
 
-    def remove_stale(self, older_than_seconds: float) -> int:
-        """Removes half-written files that nobody writes any more. Returns how many."""
-        return remove_abandoned(self.incoming, older_than_seconds)
+    def remove_stale(self, older_than_seconds: float, remove: bool = True) -> int:
+        """Removes half-written files that nobody writes any more. Returns how many; without `remove`, of those that lie
+        beside the processes' own folders."""
+        if remove:
+            return remove_abandoned(self.incoming, older_than_seconds)
+        limit = time.time() - older_than_seconds
+        return sum(path.is_file() and path.stat().st_mtime < limit for path in self.incoming.iterdir())
 
 
 def _link(received: Path, target: Path) -> bool:

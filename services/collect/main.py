@@ -16,11 +16,12 @@ from services.collect.process import STOPS
 from services.collect.processes import Processes
 from services.collect.quiet import quiet_pydicom
 from services.collect.reception import Reception
-from services.collect.reconcile import reconcile, reconcile_studies
+from services.collect.reconcile import Reconciler, reconcile_studies
 from services.collect.register import LocalDesk, Register
 from services.collect.scp import Listener
 from services.collect.settings import Settings
 from services.collect.station import Station, bound_sockets, reports_of, usable_cores
+from services.collect.study_files import StudyFiles
 from shared import metrics
 from shared.keeping.rules import Retention
 from shared.keeping.sweep import Sweep
@@ -41,24 +42,28 @@ class Collect:
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service, self.settings = service, settings
         self.folder = StoreFolder(service.core.store_dir, durable=settings.durability == "instance")
+        files = StudyFiles(service.book, self.folder, settings.duplicates)
+        self.reconciler = Reconciler(files, settings.stale_seconds)
         self.register = Register(settings.most_associations, settings.most_associations_per_ae)
         self.completion = Completion(service.book, settings, self.register.studies)
+        self.completion.awaits = self.reconciler.awaits
         self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean), _every(_MEASURE_SECONDS, self._measure)]
         self.ringer = Ringer(service.bus)
         retention = service.config.section(Retention)
-        self.keeper = Keeper(Sweep(service.book, service.core, retention, self.folder.free_bytes))
+        self.keeper = Keeper(self.reconciler, Sweep(service.book, service.core, retention, self.folder.free_bytes))
         self.reports: Reports = reports_of(settings, service.config, service.book, self.folder)
         self.count = settings.processes or usable_cores()
         self.processes: Processes | None = None
         self.station: Station | None = None
         if self.count == 1:
             desk = LocalDesk(self.register)
-            self.station = Station(settings, service.core, service.book, desk, self.reconcile, self.reports)
+            self.station = Station(
+                settings, service.core, service.book, desk, self.reconciler.mend_dropped, self.reports
+            )
 
     def start(self) -> None:
-        """Mends what a crash left, then listens."""
+        """Listens at once; what a crash left is mended beside that, before the study that it touches is complete."""
         self.ringer.start()
-        self.reconcile()
         sockets = _bound(self.settings)
         if self.station:
             self.station.start(*sockets)
@@ -105,10 +110,6 @@ class Collect:
         self.completion.stop()
         self.keeper.stop()
         self.ringer.stop()
-
-    def reconcile(self) -> None:
-        """Files and rows are made to agree."""
-        reconcile(self.service.book, self.folder, self.settings.stale_seconds, self.settings.duplicates)
 
     def _mend(self, owner: int) -> None:
         """What a listener process left: half-written files, and files whose rows it had still to write."""

@@ -1,136 +1,146 @@
-"""Reconciles files and rows: the files are the truth, the rows their index."""
+"""Reconciles the store with the book: beside the open port at start, each hour, and on demand."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
+from sqlalchemy import delete, func
 from sqlmodel import col, select
 
 from services.collect.duplicates import Policy
-from services.collect.folder import StoreFolder, data_set_sha256
-from services.collect.handlers import StoredInstance, is_beside, is_safe_uid, place
-from services.collect.index import write_each
-from shared.dicom.header import read_header
-from shared.dicom.problems import UnreadableInstance
-from shared.store import Book, Duplicate, Instance, Journal, Study
+from services.collect.folder import StoreFolder
+from services.collect.handlers import is_safe_uid
+from services.collect.study_files import Reconciled, StudyFiles
+from shared.store import Book, Reconciliation, Study, utc_now
 
 log = logging.getLogger(__name__)
 
-_BATCH = 500
+_SAY_SECONDS = 10.0
+_CLOCKS_DIFFER = timedelta(minutes=10)  # the disk's may be another machine's
+_MARKS_KEPT = timedelta(days=30)
 
 
-@dataclass
-class Reconciled:
-    """What was found. `strange` are files that are no instances of the place where they lie; they are left there."""
+class Reconciler:
+    """Looks into the study folders that have changed since the last time, the newest first.
 
-    files: int = 0
-    indexed: int = 0
-    missing: int = 0
-    strange: int = 0
-    stale: int = 0
+    A study that is still to be looked into is not complete: `awaits` says so.
+    """
+
+    def __init__(self, files: StudyFiles, stale_seconds: float) -> None:
+        self.files, self.stale_seconds = files, stale_seconds
+        self.stopping: Callable[[], bool] = lambda: False
+        self._listed, self._pending = False, set[str]()
+        self._at_work = threading.Lock()
+
+    def awaits(self, study_instance_uid: str) -> bool:
+        """Whether files of the study may lie in the store that a crash kept from their rows."""
+        return not self._listed or study_instance_uid in self._pending
+
+    def run(self, whole: bool = False) -> Reconciled:
+        """Writes rows for files that have none, tells of rows whose file is gone, removes half-written files.
+
+        Safe beside running listeners: half-written files are removed only when nobody has written to them for
+        `stale_seconds`, and a row that a listener is about to write is left to it.
+        """
+        with self._at_work:
+            started, folder = utc_now(), self.files.folder
+            found = Reconciled(stale=folder.remove_stale(self.stale_seconds, remove=self.files.mend))
+            names = changed_folders(folder.root, None if whole else self._mark())
+            self._pending, self._listed = set(names), True
+            self._look_into(names, found)
+            if not self.stopping():
+                self._look_for_missing_folders(found)
+                self._write_mark(started, found)
+            log.info("reconciled %s", " ".join(f"{name}={count}" for name, count in asdict(found).items()))
+            return found
+
+    def mend_dropped(self) -> Reconciled:
+        """After rows were dropped while the database was away: no row of a fresh file is on its way then."""
+        files = self.files
+        self.files = replace(files, since=float("inf"))
+        try:
+            return self.run()
+        finally:
+            self.files = files
+
+    def _look_into(self, names: Sequence[str], found: Reconciled) -> None:
+        say_at = time.monotonic() + _SAY_SECONDS
+        for number, name in enumerate(names):
+            if self.stopping():
+                return
+            self.files.look(name, found)
+            self._pending.discard(name)
+            found.studies += 1
+            if time.monotonic() >= say_at:
+                say_at = time.monotonic() + _SAY_SECONDS
+                log.info("reconciling studies=%d of=%d files=%d", number + 1, len(names), found.files)
+
+    def _look_for_missing_folders(self, found: Reconciled) -> None:
+        """Of a study that retention has removed no row says that a file must be there."""
+        for uid in _studies(self.files.book):
+            if not (self.files.folder.root / uid).is_dir():
+                self.files.look(uid, found)
+
+    def _mark(self) -> datetime | None:
+        """The start of the last look that came to its end. It is in the book: one that was restored from a backup knows
+        what it has missed since."""
+        with self.files.book.read() as session:
+            return session.exec(select(func.max(Reconciliation.started_at))).first()
+
+    def _write_mark(self, started: datetime, found: Reconciled) -> None:
+        if not self.files.mend:
+            return
+        with self.files.book.write() as session:
+            session.execute(delete(Reconciliation).where(col(Reconciliation.started_at) < started - _MARKS_KEPT))
+            session.add(Reconciliation(started_at=started, found=asdict(found)))
 
 
 def reconcile(book: Book, folder: StoreFolder, stale_seconds: float, duplicates: Policy = "keep-first") -> Reconciled:
-    """Writes rows for files that have none, tells of rows whose file is gone, removes half-written files.
-
-    Safe beside running listeners: half-written files are removed only when nobody has written to them for
-    `stale_seconds`, and a row that a listener is about to write is the same row.
-    """
-    found = Reconciled(stale=folder.remove_stale(stale_seconds))
-    for study_folder in _folders(folder.root):
-        _reconcile_study(book, folder, study_folder, found, duplicates)
-    _tell_missing_studies(book, folder, found)
-    log.info("reconciled %s", " ".join(f"{name}={count}" for name, count in asdict(found).items()))
-    return found
+    """Looks through the whole store once."""
+    return Reconciler(StudyFiles(book, folder, duplicates), stale_seconds).run(whole=True)
 
 
 def reconcile_studies(book: Book, folder: StoreFolder, uids: Iterable[str], duplicates: Policy) -> Reconciled:
-    """The same for some studies: those of which a listener process was about to write rows when it died."""
-    found = Reconciled()
+    """Looks into some studies: those of which a listener process was about to write rows when it died."""
+    files, found = StudyFiles(book, folder, duplicates, since=float("inf")), Reconciled()
     for uid in sorted(uids):
         if (folder.root / uid).is_dir():
-            _reconcile_study(book, folder, folder.root / uid, found, duplicates)
+            files.look(uid, found)
     return found
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    for entry in sorted(root.iterdir()):
-        if entry.is_dir() and is_safe_uid(entry.name):
-            yield entry
+def changed_folders(root: Path, since: datetime | None) -> list[str]:
+    """Studies into whose folders something came, or from which something went, since then; the newest first."""
+    limit = (since - _CLOCKS_DIFFER).timestamp() if since else 0.0
+    found: list[tuple[float, str]] = []
+    with os.scandir(root) as studies:
+        for study in studies:
+            if is_safe_uid(study.name) and (changed := _changed_at(study)) >= limit:
+                found.append((changed, study.name))
+    return [name for _, name in sorted(found, reverse=True)]
 
 
-def _reconcile_study(
-    book: Book, folder: StoreFolder, study_folder: Path, found: Reconciled, duplicates: Policy
-) -> None:
-    paths = {p.relative_to(folder.root).as_posix(): p for p in study_folder.glob("*/*.dcm")}
-    found.files += len(paths)
-    with book.read() as session:
-        known = set(session.exec(_kept_paths(study_folder.name)))
-        told = set(session.exec(select(Duplicate.path).where(Duplicate.study_instance_uid == study_folder.name)))
-    new = [path for name, path in sorted(paths.items()) if name not in known and name not in told]
-    new.sort(key=lambda path: is_beside(path.name))  # the first bytes before the others
-    for start in range(0, len(new), _BATCH):
-        _index(book, folder, new[start : start + _BATCH], found, duplicates)
-    _tell_missing(book, study_folder.name, (known | told) - set(paths), found)
-
-
-def _kept_paths(study_instance_uid: str) -> Any:
-    """Asks for the files that must be there: all but those that retention has removed."""
-    return select(Instance.path).where(
-        Instance.study_instance_uid == study_instance_uid, col(Instance.removed_at).is_(None)
-    )
-
-
-def _index(book: Book, folder: StoreFolder, paths: list[Path], found: Reconciled, duplicates: Policy) -> None:
-    stored = [one for path in paths if (one := _read(folder, path)) is not None]
-    found.strange += len(paths) - len(stored)
-    if stored:
-        written = write_each(book, list(stored), duplicates)
-        found.indexed += written
-        found.strange += len(stored) - written
-
-
-def _read(folder: StoreFolder, path: Path) -> StoredInstance | None:
+def _changed_at(study: os.DirEntry[str]) -> float:
     try:
-        header, stat = read_header(path), path.stat()
-    except (UnreadableInstance, OSError) as error:
-        log.warning("strange file in the store path=%s reason=%s", path.relative_to(folder.root), error)
-        return None
-    where = path.relative_to(folder.root).as_posix()
-    if place(header).with_suffix("").as_posix() != where.removesuffix(".dcm").partition("~")[0]:
-        log.warning("strange file in the store path=%s reason=another instance", where)
-        return None
-    received_at = datetime.fromtimestamp(stat.st_mtime, UTC)
-    return StoredInstance(header, where, stat.st_size, data_set_sha256(path, header.data_set_offset), received_at)
+        with os.scandir(study.path) as series:
+            return max([study.stat().st_mtime, *(one.stat().st_mtime for one in series)])
+    except OSError:  # a file, or retention has just taken it
+        return -1.0
 
 
-def _tell_missing_studies(book: Book, folder: StoreFolder, found: Reconciled) -> None:
-    with book.read() as session:
-        studies = session.exec(select(Instance.study_instance_uid).distinct()).all()
-    for uid in studies:
-        if not (folder.root / uid).is_dir():
-            with book.read() as session:
-                paths = set(session.exec(_kept_paths(uid)))
-            _tell_missing(book, uid, paths, found)
-
-
-def _tell_missing(book: Book, study_instance_uid: str, paths: set[str], found: Reconciled) -> None:
-    """Rows whose file is gone stay: they say what was there. The journal says so once a count."""
-    if not paths:
-        return
-    found.missing += len(paths)
-    log.error("files missing from the store study_instance_uid=%s count=%d", study_instance_uid, len(paths))
-    reason = f"{len(paths)} stored images are missing from the disk"
-    with book.write() as session:
-        study = session.get(Study, study_instance_uid)
-        told = select(Journal.id).where(Journal.study_instance_uid == study_instance_uid, Journal.reason == reason)
-        if study is not None and session.exec(told).first() is None:
-            session.add(
-                Journal(
-                    study_instance_uid=study_instance_uid, subject="study", event="files_missing", state=study.state,
-                    reason=reason, actor="collect",
-                )
-            )  # fmt: skip
+def _studies(book: Book) -> Iterator[str]:
+    """Every study of the book, a thousand at a time."""
+    last = ""
+    while True:
+        query = select(Study.study_instance_uid).where(Study.study_instance_uid > last)
+        with book.read() as session:
+            uids = session.exec(query.order_by(col(Study.study_instance_uid)).limit(1000)).all()
+        if not uids:
+            return
+        yield from uids
+        last = uids[-1]

@@ -18,12 +18,12 @@ from sqlmodel import Session
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from services.status.book_metrics import scrape
-from services.status.checks import Checks
 from services.status.handlers import Readiness, readiness
 from services.status.many import add_buttons_for_many
 from services.status.preview import NoPreview, find_picture, png_of
 from services.status.settings import Settings
 from services.status.watch import Watch
+from shared.checks import Checks
 from shared.settings import Core
 from shared.store import Book, Study, actions
 from shared.store.removed import removals_view

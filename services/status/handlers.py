@@ -7,12 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-
-class Check(BaseModel):
-    """Whether one thing that Isocenter stands on is there, and in words what was seen."""
-
-    ok: bool
-    detail: str = ""
+from shared.checks import Check
 
 
 class Readiness(BaseModel):
@@ -25,16 +20,6 @@ class Readiness(BaseModel):
 def readiness(checks: Mapping[str, Check]) -> Readiness:
     """Ready when every check is ok."""
     return Readiness(status="ready" if all(c.ok for c in checks.values()) else "not ready", checks=dict(checks))
-
-
-def disk_check(free_bytes: int, least_free_gib: float) -> Check:
-    """Enough room, or what to do."""
-    free_gib = free_bytes / 2**30
-    if free_gib >= least_free_gib:
-        return Check(ok=True, detail=f"{free_gib:.1f} GiB free")
-    return Check(
-        ok=False, detail=f"{free_gib:.1f} GiB free, less than the {least_free_gib:g} GiB of status.disk_free_gib"
-    )
 
 
 def median_turnaround(ends: Sequence[tuple[datetime, datetime]]) -> float:

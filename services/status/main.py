@@ -6,9 +6,9 @@ from types import FrameType
 import uvicorn
 
 from services.status.api import Surroundings, make_api
-from services.status.checks import Checks
 from services.status.settings import Settings
 from services.status.watch import Watch
+from shared.checks import Checks
 from shared.service import Service, start_service
 from shared.settings import Triton
 from shared.worker import Ringer

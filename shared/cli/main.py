@@ -128,6 +128,29 @@ def study(
 
 
 @app.command()
+def doctor(
+    config: ConfigOption = None,
+    mend: Annotated[bool, typer.Option("--mend", help="Mend what can be mended safely, also while it runs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine configuration, database, broker, Triton, disk, the store and the work in hand, and say what to do.
+
+    Ends with 0 when nothing is wrong, or all of it was mended; with 1 when something is left; with 2 for bad use.
+    """
+    import json
+
+    from shared.cli.doctor import find_all, show_findings
+
+    page, path = open_config(config)
+    findings = list(find_all(page, path, _problems(path, packages=True), mend))
+    if as_json:
+        print(json.dumps({"findings": [finding.model_dump() for finding in findings]}, indent=2))
+    else:
+        show_findings(findings)
+    raise typer.Exit(int(any(not finding.mended for finding in findings)))
+
+
+@app.command()
 def removed(
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -21,9 +21,9 @@ from shared import metrics
 from shared.keeping import aside
 from shared.keeping.rules import Rule
 from shared.settings import Core
-from shared.store import Book, Delivery, Duplicate, Instance, Journal, Removal, Run, Study, utc_now
+from shared.store import Book, Commitment, Delivery, Duplicate, Instance, Journal, Removal, Run, Study, utc_now
 from shared.store.moves import state_of
-from shared.study import DELIVERY_ENDED, RUN_ENDED, SETTLED
+from shared.study import DELIVERY_ENDED, RUN_ENDED, SETTLED, CommitmentState
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,17 @@ def why_not(session: Session, study: Study, rule: Rule, now: datetime, early: bo
     )
     if count := session.scalar(deliveries):
         return f"{count} of its results are not delivered"
-    return ""
+    return "a sender waits for our word that we keep its images" if _is_asked_for(session, uid) else ""
+
+
+def _is_asked_for(session: Session, study_instance_uid: str) -> bool:
+    """Whether a storage commitment request (PS3.4 Annex J) that was not yet answered names an image of the study."""
+    asked = session.exec(select(Commitment.references).where(Commitment.state == CommitmentState.ASKED))
+    uids = {sop_instance_uid for references in asked for _, sop_instance_uid in references}
+    if not uids:
+        return False
+    of_study = select(Instance.sop_instance_uid).where(Instance.study_instance_uid == study_instance_uid)
+    return not uids.isdisjoint(session.exec(of_study))
 
 
 def _take(session: Session, core: Core, study: Study, rule: Rule, at: datetime, taken: Taken) -> None:

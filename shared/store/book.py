@@ -80,6 +80,18 @@ class Book:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def schema(self) -> tuple[str | None, str | None]:
+        """The schema that the database has, and the newest there is."""
+        from alembic.config import Config
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.engine.connect() as connection:
+            there = MigrationContext.configure(connection).get_current_revision()
+        return there, ScriptDirectory.from_config(config).get_current_head()
+
     @contextmanager
     def _migration_lock(self) -> Iterator[Connection]:
         with self._writing.connect() as connection:

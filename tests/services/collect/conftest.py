@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
@@ -17,6 +17,7 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from sqlmodel import SQLModel, select
 
+from services.collect.folder import Kept, StoreFolder, data_set_sha256
 from services.collect.handlers import StoredInstance
 from services.collect.main import Collect
 from services.collect.quiet import quiet_pydicom
@@ -254,3 +255,23 @@ def pages(book: Book) -> Pages:
 @pytest.fixture
 def pages_of() -> type[Pages]:
     return Pages
+
+
+def put(folder: StoreFolder, ds: Dataset) -> Path:
+    """A stored file, as a collect that died before its row left it."""
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    out = BytesIO()
+    ds.save_as(out, enforce_file_format=True)
+    received = folder.incoming / "in.dcm"
+    received.write_bytes(out.getvalue())
+    place = PurePosixPath(ds.StudyInstanceUID, ds.SeriesInstanceUID, f"{ds.SOPInstanceUID}.dcm")
+    kept, place = folder.keep(received, place, data_set_sha256(received))
+    assert kept is not Kept.KNOWN
+    return folder.root / place
+
+
+@pytest.fixture
+def put_file() -> Callable[[StoreFolder, Dataset], Path]:
+    return put

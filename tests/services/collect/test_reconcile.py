@@ -3,16 +3,13 @@
 import os
 import time
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy.exc import DataError
 
-from services.collect.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.folder import StoreFolder
 from services.collect.handlers import StoredInstance, instance_values
 from services.collect.reconcile import reconcile
 
@@ -24,24 +21,9 @@ def folder(tmp_path: Path) -> StoreFolder:
     return StoreFolder(tmp_path / "store")
 
 
-def put(folder: StoreFolder, ds: Dataset) -> Path:
-    """A stored file, as a collect that died before its row left it."""
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    out = BytesIO()
-    ds.save_as(out, enforce_file_format=True)
-    received = folder.incoming / "in.dcm"
-    received.write_bytes(out.getvalue())
-    place = PurePosixPath(ds.StudyInstanceUID, ds.SeriesInstanceUID, f"{ds.SOPInstanceUID}.dcm")
-    kept, place = folder.keep(received, place, data_set_sha256(received))
-    assert kept is not Kept.KNOWN
-    return folder.root / place
-
-
-def test_files_without_rows_get_them(any_book, pages_of, folder, tools) -> None:
+def test_files_without_rows_get_them(put_file, any_book, pages_of, folder, tools) -> None:
     images = [tools.image(STUDY, sop=f"1.4.{n}") for n in range(3)] + [tools.image("1.2.4")]
-    paths = [put(folder, ds) for ds in images]
+    paths = [put_file(folder, ds) for ds in images]
     os.utime(paths[0], (1700000000, 1700000000))
     found = reconcile(any_book, folder, 120)
     assert (found.files, found.indexed, found.missing, found.strange) == (4, 4, 0, 0)
@@ -55,25 +37,25 @@ def test_files_without_rows_get_them(any_book, pages_of, folder, tools) -> None:
     assert (again.files, again.indexed) == (4, 0)
 
 
-def test_a_file_that_came_after_the_study_was_complete_reopens_it(book, pages, folder, tools) -> None:
+def test_a_file_that_came_after_the_study_was_complete_reopens_it(put_file, book, pages, folder, tools) -> None:
     from shared.store import Study
     from shared.store.moves import move
     from shared.study import StudyEvent
 
-    put(folder, tools.image(STUDY))
+    put_file(folder, tools.image(STUDY))
     reconcile(book, folder, 120)
     with book.write() as session:
         move(session, session.get_one(Study, STUDY), StudyEvent.COMPLETED)
         move(session, session.get_one(Study, STUDY), StudyEvent.REFUSED)
-    put(folder, tools.image(STUDY))
+    put_file(folder, tools.image(STUDY))
     reconcile(book, folder, 120)
     assert (pages.study(STUDY).state, pages.study(STUDY).revision) == ("collecting", 2)
 
 
-def test_other_bytes_beside_are_told_once(book, pages, folder, tools) -> None:
+def test_other_bytes_beside_are_told_once(put_file, book, pages, folder, tools) -> None:
     first, other = tools.image(STUDY, sop="1.4"), tools.image(STUDY, sop="1.4", PatientID="P2")
-    put(folder, first)
-    beside = put(folder, other)
+    put_file(folder, first)
+    beside = put_file(folder, other)
     assert "~" in beside.name
     reconcile(book, folder, 120)
     assert reconcile(book, folder, 120).indexed == 0
@@ -81,9 +63,9 @@ def test_other_bytes_beside_are_told_once(book, pages, folder, tools) -> None:
     assert (row.conflicts, row.header["patient_id"]) == (1, "P1")
 
 
-def test_rows_without_files_are_told_and_stay(book, pages, folder, tools, caplog) -> None:
-    gone, kept = put(folder, tools.image(STUDY)), put(folder, tools.image(STUDY))
-    whole_study = put(folder, tools.image("1.2.4"))
+def test_rows_without_files_are_told_and_stay(put_file, book, pages, folder, tools, caplog) -> None:
+    gone, kept = put_file(folder, tools.image(STUDY)), put_file(folder, tools.image(STUDY))
+    whole_study = put_file(folder, tools.image("1.2.4"))
     reconcile(book, folder, 120)
     gone.unlink()
     for path in (whole_study, whole_study.parent, whole_study.parent.parent):
@@ -99,8 +81,8 @@ def test_rows_without_files_are_told_and_stay(book, pages, folder, tools, caplog
     assert kept.exists()
 
 
-def test_strange_files_are_left_and_told(book, pages, folder, tools) -> None:
-    path = put(folder, tools.image(STUDY))
+def test_strange_files_are_left_and_told(put_file, book, pages, folder, tools) -> None:
+    path = put_file(folder, tools.image(STUDY))
     (path.parent / "9.9.9.dcm").write_bytes(path.read_bytes())
     (path.parent / "8.8.8.dcm").write_bytes(b"no DICOM")
     (folder.root / "lost+found").mkdir()
@@ -138,10 +120,12 @@ def test_a_study_stored_while_the_database_was_away_is_mended(
     tools.until(lambda: len(pages.instances()) == 6)
 
 
-def test_a_file_that_the_database_refuses_keeps_collect_from_nothing(any_book, pages_of, folder, tools, monkeypatch):
+def test_a_file_that_the_database_refuses_keeps_collect_from_nothing(
+    put_file, any_book, pages_of, folder, tools, monkeypatch
+):
     """It was read again at each start, and each start failed at it."""
     for n in range(3):
-        put(folder, tools.image(STUDY, sop=f"1.4.{n}"))
+        put_file(folder, tools.image(STUDY, sop=f"1.4.{n}"))
 
     def values(stored: StoredInstance) -> dict[str, Any]:
         if stored.header.sop_instance_uid == "1.4.1":

@@ -8,10 +8,10 @@ from celery import Celery
 from fastapi.testclient import TestClient
 
 from services.status.api import Surroundings, make_api
-from services.status.checks import Checks
 from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.bus import celery_app
+from shared.checks import Checks
 from shared.settings import Core
 from shared.store import Book
 from tests.books import KINDS, fill, new_book

@@ -3,7 +3,8 @@
 import math
 from datetime import UTC, datetime, timedelta
 
-from services.status.handlers import Check, age_seconds, disk_check, median_turnaround, readiness
+from services.status.handlers import age_seconds, median_turnaround, readiness
+from shared.checks import Check, disk_check
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

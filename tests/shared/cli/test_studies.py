@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 from rich.console import Console
 
 from services.status.api import Surroundings, make_api
-from services.status.checks import Checks
 from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.bus import celery_app
+from shared.checks import Checks
 from shared.cli.studies import press, show_studies, show_study
 from shared.settings import Core
 from shared.store import Book

@@ -164,6 +164,18 @@ def test_never_what_is_under_way(book, here, rule, change, words):
         assert words in why_not(session, session.get_one(Study, STUDY), rule, utc_now())
 
 
+def test_never_what_a_sender_waits_for_our_word_on(book, here):
+    """It asked whether we keep its images (storage commitment), and deletes its own when we say so."""
+    a_study(book, here)
+    asked = {"transaction_uid": "1.9", "calling_ae_title": "CT1", "references": [("1.2", "1.1")]}
+    with book.write() as session:
+        session.add(Commitment(id="c", **asked))
+    assert remove_of_study(book, here, STUDY, IMAGES) is None
+    with book.write() as session:
+        session.get_one(Commitment, "c").state = "reported"
+    assert remove_of_study(book, here, STUDY, IMAGES) is not None
+
+
 def test_the_guard_looks_inside_the_transaction(book, here, monkeypatch):
     """A delivery is replayed between the choice of the study and its removal: who comes second sees the other."""
     a_study(book, here)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from services.status.checks import Checks
 from shared.bus import celery_app
+from shared.checks import Checks, schema
 from shared.settings import Core
 from shared.store import Book, open_book
 
@@ -17,6 +17,11 @@ def closed_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return int(held.getsockname()[1])
+
+
+@pytest.fixture
+def celery(core: Core) -> Celery:
+    return celery_app(core.broker_url, core.data_dir, core.broker_prefix)
 
 
 @pytest.fixture
@@ -60,3 +65,10 @@ def test_a_data_folder_that_is_gone_is_red(sqlite: Book, core: Core, celery: Cel
     found = Checks(sqlite, celery, gone, "", 0.001).run()
     assert not found["disk"].ok
     assert not found["broker"].ok
+
+
+def test_a_database_of_another_schema_is_told(sqlite: Book) -> None:
+    assert not schema(sqlite).ok
+    assert "the database has schema none" in schema(sqlite).detail
+    sqlite.migrate()
+    assert schema(sqlite).ok

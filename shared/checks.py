@@ -9,14 +9,21 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from pydantic import BaseModel
 
-from services.status.handlers import Check, disk_check
 from shared import folder_transport
 from shared.serving.triton_grpc import TritonModels
 from shared.settings import Core
 from shared.store import Book
 
 _BROKER_TIMEOUT = 3.0  # seconds
+
+
+class Check(BaseModel):
+    """Whether one thing that Isocenter stands on is there, and in words what was seen."""
+
+    ok: bool
+    detail: str = ""
 
 
 class Checks:
@@ -71,6 +78,16 @@ class Checks:
         return Check(ok=ok, detail=self.triton.description if ok else f"no answer on {self.triton.url}")
 
 
+def disk_check(free_bytes: int, least_free_gib: float) -> Check:
+    """Enough room, or what to do."""
+    free_gib = free_bytes / 2**30
+    if free_gib >= least_free_gib:
+        return Check(ok=True, detail=f"{free_gib:.1f} GiB free")
+    return Check(
+        ok=False, detail=f"{free_gib:.1f} GiB free, less than the {least_free_gib:g} GiB of status.disk_free_gib"
+    )
+
+
 def folder(path: Path) -> Check:
     """Whether a folder can be written into."""
     ok = os.access(path, os.W_OK | os.X_OK)
@@ -82,3 +99,12 @@ def disk(path: Path, least_free_gib: float) -> Check:
     if not os.access(path, os.W_OK | os.X_OK):
         return Check(ok=False, detail="the data folder can't be written into")
     return disk_check(shutil.disk_usage(path).free, least_free_gib)
+
+
+def schema(book: Book) -> Check:
+    """Whether the database has the schema that this program was made for. Not part of readiness: while the services are
+    brought to a new version one after the other, the older ones go on."""
+    there, newest = book.schema()
+    if there == newest:
+        return Check(ok=True, detail=f"schema {there}")
+    return Check(ok=False, detail=f"the database has schema {there or 'none'}, this program needs {newest}")
