@@ -93,11 +93,11 @@ def why_not(session: Session, study: Study, rule: Rule, now: datetime, early: bo
 def _is_asked_for(session: Session, study_instance_uid: str) -> bool:
     """Whether a storage commitment request (PS3.4 Annex J) that was not yet answered names an image of the study."""
     asked = session.exec(select(Commitment.references).where(Commitment.state == CommitmentState.ASKED))
-    uids = {sop_instance_uid for references in asked for _, sop_instance_uid in references}
+    uids: set[str] = {sop_instance_uid for references in asked for _, sop_instance_uid in references}
     if not uids:
         return False
     of_study = select(Instance.sop_instance_uid).where(Instance.study_instance_uid == study_instance_uid)
-    return not uids.isdisjoint(session.exec(of_study))
+    return not uids.isdisjoint(session.exec(of_study).all())
 
 
 def _take(session: Session, core: Core, study: Study, rule: Rule, at: datetime, taken: Taken) -> None:

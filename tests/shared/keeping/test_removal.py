@@ -17,6 +17,7 @@ from shared.keeping.rules import Retention, Rule
 from shared.keeping.sweep import BOUND, Sweep
 from shared.settings import Core
 from shared.store import (
+    Commitment,
     Delivery,
     Duplicate,
     Instance,
