@@ -142,7 +142,7 @@ def doctor(
     from shared.cli.doctor import find_all, show_findings
 
     page, path = open_config(config)
-    findings = list(find_all(page, path, _problems(path, packages=True), mend))
+    findings = list(find_all(page, path, problems_of(path, packages=True), mend))
     if as_json:
         print(json.dumps({"findings": [finding.model_dump() for finding in findings]}, indent=2))
     else:

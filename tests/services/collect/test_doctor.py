@@ -34,7 +34,7 @@ def doctor(page, *options: str) -> tuple[int, dict[str, dict]]:
 
 
 def test_the_command_finds_mends_and_says_so_by_its_exit_code(page, tmp_path, book, tools, put_file, monkeypatch):
-    monkeypatch.setattr("shared.cli.main._problems", lambda *_, **__: [])
+    monkeypatch.setattr("shared.cli.main.problems_of", lambda *_, **__: [])
     folder = StoreFolder(tmp_path / "store")
     stored = put_file(folder, tools.image(STUDY))
     Reconciler(StudyFiles(book, folder), 120).run()
