@@ -103,8 +103,6 @@ class Collect:
         if self.station:
             self.station.stop()
         if self.processes:
-            for one in self._sockets:
-                one.close()
             self.processes.stop(self.settings.stop_seconds)
         self.reports.stop()
         self.completion.stop()

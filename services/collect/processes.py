@@ -1,5 +1,6 @@
 """The listener processes: started, watched, started again when they die, and stopped."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -47,6 +48,10 @@ class Processes:
             running = list(self._running.values())
         for process in running:
             process.terminate()
+        for one in self._sockets:  # at once, also for a process that has the socket and does not listen yet
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
         for process in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))

@@ -105,7 +105,9 @@ class Sender:
         # pynetdicom's reactor is held while we send: in the moment in which it passes its checkpoint it would take the
         # response for a request
         self.assoc._reactor_checkpoint.clear()
-        time.sleep(0.01)
+        while not self.assoc._is_paused and self.assoc.is_alive():
+            time.sleep(0.01)
+        time.sleep(0.03)
 
     def store(self, data: bytes, sop_class: str, sop_instance: str, syntax: str = ExplicitVRLittleEndian) -> Dataset:
         """Sends a C-STORE-RQ with exactly these bytes; returns the response's status (empty: none came)."""
