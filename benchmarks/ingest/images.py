@@ -41,32 +41,33 @@ KINDS = {
 class Sent:
     """A data set on disk: folders, one a study, and the digest of each instance's data set."""
 
+    first: Path  # a folder with one instance, which is sent before the clock starts
     folders: list[Path]
-    digests: dict[str, str]  # sha256 by SOP Instance UID
-    size: int  # bytes of all files
+    digests: dict[str, str]  # sha256 by SOP Instance UID, that of the first too
+    size: int  # bytes of all files but the first
 
     @property
     def count(self) -> int:
-        return len(self.digests)
+        """Instances but the first."""
+        return len(self.digests) - 1
 
 
 def write_images(kind: Kind, folder: Path, share: float = 1.0) -> Sent:
     """Writes the studies of a kind, or a share of the instances of each."""
-    rng, folders, digests, size = np.random.default_rng(7), [], {}, 0
+    rng, digests, size = np.random.default_rng(7), {}, 0
     noise = [rng.normal(0, 25, (kind.size, kind.size)).astype(np.float32) for _ in range(4)]
-    for s in range(kind.studies):
-        study = folder / f"study{s:02d}"
+    first, *folders = (folder / f"study{s:03d}" for s in range(kind.studies + 1))
+    for s, study in enumerate((first, *folders)):
         study.mkdir(parents=True)
         ds = _study(kind, s)
-        for i in range(max(1, round(kind.instances * share))):
+        for i in range(max(1, round(kind.instances * share)) if s else 1):
             pixels = np.roll(noise[i % 4], (s * 31 + i * 13) % kind.size, axis=0) + 1024
             _instance(ds, kind, i, pixels.clip(0, 4095).astype("<u2").tobytes())
             data = _file(ds)
             digests[str(ds.SOPInstanceUID)] = hashlib.sha256(_encoded(ds)).hexdigest()
             (study / f"{i:04d}.dcm").write_bytes(data)
-            size += len(data)
-        folders.append(study)
-    return Sent(folders, digests, size)
+            size += len(data) if s else 0
+    return Sent(first, folders, digests, size)
 
 
 def _study(kind: Kind, s: int) -> Dataset:

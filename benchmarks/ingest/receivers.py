@@ -56,10 +56,11 @@ class Receiver:
             Failed: it is not, or there is more.
         """
         deadline = time.monotonic() + _ALL_THERE_SECONDS
-        while (count := self.count()) < sent.count and time.monotonic() < deadline:
+        expected = len(sent.digests)
+        while (count := self.count()) < expected and time.monotonic() < deadline:
             time.sleep(0.05)
-        if count != sent.count:
-            raise Failed(f"{count} of {sent.count} instances are there")
+        if count != expected:
+            raise Failed(f"{count} of {expected} instances are there")
 
     def check(self, sent: Sent) -> None:
         """Looks at what is there, once the clock has stopped.
@@ -136,8 +137,8 @@ class Isocenter(Receiver):
             if not sent.digests.get(sop_instance_uid) == digest == hashlib.sha256(body).hexdigest():
                 raise Failed(f"the data set of {sop_instance_uid} is not what was sent")
         files = super().count()
-        if files != sent.count:
-            raise Failed(f"{files} files lie in the store, {sent.count} were sent")
+        if files != len(sent.digests):
+            raise Failed(f"{files} files lie in the store, {len(sent.digests)} were sent")
 
     def _ask(self, question: str) -> list[tuple[Any, ...]]:
         book = sqlite3.connect(f"file:{self.folder}/isocenter.db?mode=ro", uri=True, timeout=30)

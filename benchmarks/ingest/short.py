@@ -31,6 +31,7 @@ def short_associations(receivers: list[str], folder: Path) -> int:
 def _rounds(receiver: Receiver, sent: Sent) -> int:
     """Each round sends the same images again: the first makes the rows, the others find them known."""
     slowest, typical, stalled = 0.0, 0.0, 0
+    send_dicom(receiver, [sent.first], 1)
     for n in range(_ROUNDS):
         seconds = send_dicom(receiver, sent.folders, _AT_A_TIME)
         slowest, typical = max(slowest, *seconds), statistics.median(seconds)
