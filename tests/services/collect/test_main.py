@@ -36,7 +36,7 @@ def process(tmp_path: Path):
 
 def test_sigterm_lets_associations_end_and_writes_every_row(process, tools, pages_of, sender_to) -> None:
     running, port, data = process
-    tools.until(lambda: _listens(port), seconds=30)
+    tools.until(lambda: _listens(port), seconds=90)
     sender = sender_to(port, [(MRImageStorage, ExplicitVRLittleEndian)])
     assert tools.post(sender, tools.image("1.2.3")) == 0
     running.send_signal(signal.SIGTERM)
