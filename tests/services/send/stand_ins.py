@@ -60,6 +60,7 @@ class CommittingPacs(StandInPacs):
 
     def __init__(self, here: bool = True, status: int = 0x0000, loses: dict[str, list[int]] | None = None) -> None:
         self.here, self.status, self.loses = here, status, loses or {}
+        self.hangs_up = False  # before its answer to the request
         self.questions: list[str] = []
         self.reports: list[Report] = []
         super().__init__()
@@ -73,6 +74,8 @@ class CommittingPacs(StandInPacs):
         self.questions.append(transaction_uid)
         if self.status:
             return self.status, None
+        if self.hangs_up:
+            event.assoc.abort()
         report = Report(transaction_uid)
         for reference in references:
             if lost := self.loses.get(reference[1]):

@@ -178,6 +178,20 @@ def test_a_pacs_that_is_away_when_it_is_to_be_asked(post: Post, start: Start) ->
     assert (post.get(delivery).state, pacs.received) == ("delivered", [OBJECT])
 
 
+def test_a_question_whose_taking_was_not_heard_is_put_again_and_any_answer_counts(post: Post, start: Start) -> None:
+    pacs, stage, delivery = _committing(post, start, here=False)
+    pacs.hangs_up = True
+    assert post.run(stage) == 2
+    row = post.get(delivery)
+    assert (row.state, len(pacs.questions), row.attempts) == ("committing", 1, 1)
+    pacs.hangs_up = False
+    post.hasten()
+    assert post.run(stage) == 1
+    assert len(set(pacs.questions)) == 2
+    assert _hear(post, pacs.reports[0])
+    assert post.get(delivery).state == "delivered"
+
+
 def test_commitment_that_is_no_longer_asked_for(post: Post, start: Start) -> None:
     pacs, stage, delivery = _committing(post, start, here=False)
     post.run(stage)
