@@ -66,7 +66,7 @@ class Orthanc:
         )
         assert asked.status_code == 200, asked.text
         report = asked.json()["Path"]
-        return until(lambda: (r := self.rest.get(report).json())["Status"] != "Pending" and r, 30)
+        return until(lambda: (r := self.rest.get(report).json())["Status"] != "Pending" and r, 60)
 
     def forget(self) -> None:
         for instance in self.rest.get("/instances").json():
@@ -82,7 +82,7 @@ class Orthanc:
             self.process.wait(5)
 
 
-def until(check: Callable[[], Any], seconds: float = 20) -> Any:
+def until(check: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline, "waited in vain"

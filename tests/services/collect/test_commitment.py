@@ -94,6 +94,15 @@ def modality() -> Iterator[Callable[..., Modality]]:
         one.stop()
 
 
+def soon(check: Callable[[], Any], seconds: float = 60) -> Any:
+    """Waits until `check` gives something true; on a busy machine that takes its time."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
 def request_for(*images: Dataset, uid: str = "") -> Dataset:
     return write_request(uid or generate_uid(), [(ds.SOPClassUID, ds.SOPInstanceUID) for ds in images])
 
@@ -118,7 +127,7 @@ def filled(start, associate, tools, book):
 
     def fill(one: Modality, **settings: Any) -> tuple[Collect, list[Dataset]]:
         peers = [Peer(ae_title=one.ae_title, host="127.0.0.1", port=one.port)]
-        collect = start(**{"peers": peers, **settings})
+        collect = start(**{"peers": peers, "commitment_same_association_seconds": 60, **settings})
         sender = associate(collect)
         images = [tools.image(STUDY, sop=f"{STUDY}.1.{n}") for n in range(3)]
         assert [tools.post(sender, ds) for ds in images] == [0] * 3
@@ -133,7 +142,7 @@ def test_told_on_the_senders_own_association_while_it_holds_it(filled, modality,
     one = modality()
     collect, images = filled(one)
     request = request_for(*images)
-    assert one.ask(collect, request, hold=10).Status == 0x0000
+    assert one.ask(collect, request, hold=60).Status == 0x0000
     assert [r.transaction_uid for r in one.here] == [request.TransactionUID]
     assert sorted(one.here[0].committed) == sorted((ds.SOPClassUID, ds.SOPInstanceUID) for ds in images)
     assert one.here[0].failed == []
@@ -148,7 +157,7 @@ def test_told_on_a_new_association_as_scp_when_the_sender_has_gone(filled, modal
     collect, images = filled(one)
     request = request_for(*images)
     assert one.ask(collect, request).Status == 0x0000
-    tools.until(lambda: one.new)
+    soon(lambda: one.new)
     assert one.new[0].transaction_uid == request.TransactionUID
     assert (len(one.new[0].committed), one.new[0].failed, one.here) == (3, [], [])
     assert one.roles == [(False, True)], "PS3.4 J.3.3: the association's requestor is the SCP"
@@ -169,7 +178,7 @@ def test_only_what_is_kept_is_committed(filled, modality, tools, book) -> None:
         (MRImageStorage, whole.SOPInstanceUID), (MRImageStorage, gone.SOPInstanceUID),
         (MRImageStorage, altered.SOPInstanceUID), (MRImageStorage, never), ("1.2.3.4.5", strange),
     ])  # fmt: skip
-    assert one.ask(collect, request, hold=15).Status == 0x0000
+    assert one.ask(collect, request, hold=60).Status == 0x0000
     (report,) = one.here
     assert report.event_type == 2
     assert report.committed == [(MRImageStorage, whole.SOPInstanceUID)]
@@ -178,7 +187,7 @@ def test_only_what_is_kept_is_committed(filled, modality, tools, book) -> None:
     }  # fmt: skip
     other_class = write_request("1.2.3.10", [(CTImageStorage, whole.SOPInstanceUID)])
     one.here.clear()
-    one.ask(collect, other_class, hold=10)
+    one.ask(collect, other_class, hold=60)
     assert one.here[0].failed == [((CTImageStorage, whole.SOPInstanceUID), 0x0119)]
     assert any("4 are not" in line for line in journal(book, "not_committed"))
 
@@ -190,7 +199,7 @@ def test_what_went_by_retention_is_not_committed_to_and_no_fault(filled, modalit
     with book.write() as session:
         for row in session.exec(select(Instance).where(Instance.sop_instance_uid == images[0].SOPInstanceUID)):
             row.removed_at = utc_now()
-    one.ask(collect, request_for(*images), hold=10)
+    one.ask(collect, request_for(*images), hold=60)
     assert [reason for _, reason in one.here[0].failed] == [0x0112]
     assert "can't be committed" not in caplog.text
 
@@ -206,20 +215,20 @@ def test_other_bytes_that_are_not_read_are_never_committed_to(
     assert tools.post(sender, other) == 0x0000
     sender.release()
     collect.index.flush()
-    one.ask(collect, request_for(other), hold=10)
+    one.ask(collect, request_for(other), hold=60)
     assert [reason for _, reason in one.here[0].failed] == failed
     assert len(one.here[0].committed) == 1 - len(failed)
 
 
 def test_images_whose_rows_are_still_on_their_way_are_waited_for(start, modality, associate, tools) -> None:
     one = modality()
-    collect = start()
+    collect = start(commitment_same_association_seconds=60)
     collect.index.flush = lambda: None  # the rows stay in memory
     sender, image = associate(collect), tools.image(STUDY)
     assert tools.post(sender, image) == 0x0000
     held = threading.Timer(1.5, lambda: type(collect.index).flush(collect.index))
     held.start()
-    one.ask(collect, request_for(image), hold=10)
+    one.ask(collect, request_for(image), hold=60)
     held.join()
     assert len(one.here[0].committed) == 1
 
@@ -231,7 +240,7 @@ def test_other_bytes_that_the_book_does_not_know_yet_are_waited_for(filled, moda
     sender = associate(collect)
     assert tools.post(sender, tools.image(STUDY, sop=images[0].SOPInstanceUID, PatientID="P2")) == 0x0000
     threading.Timer(1.5, lambda: type(collect.index).flush(collect.index)).start()
-    one.ask(collect, request_for(images[0]), hold=10)
+    one.ask(collect, request_for(images[0]), hold=60)
     assert [reason for _, reason in one.here[0].failed] == [0x0110]
 
 
@@ -241,7 +250,7 @@ def test_without_durability_it_is_forced_to_the_disk_first(filled, modality, dur
     collect, images = filled(one, durability=durability)
     synced: list[str] = []
     monkeypatch.setattr(collect.folder, "sync", synced.extend)
-    one.ask(collect, request_for(*images), hold=10)
+    one.ask(collect, request_for(*images), hold=60)
     assert len(one.here[0].committed) == len(synced) == 3
 
 
@@ -250,10 +259,10 @@ def test_a_repeat_does_no_harm_and_is_told_again(filled, modality, tools, book) 
     collect, images = filled(one, commitment_same_association_seconds=0)
     request = request_for(*images)
     assert [one.ask(collect, request).Status for _ in range(3)] == [0] * 3
-    tools.until(lambda: one.new)
+    soon(lambda: one.new)
     assert len(rows(book)) == 1
     assert one.ask(collect, request).Status == 0x0000
-    tools.until(lambda: len(one.new) == 2)
+    soon(lambda: len(one.new) == 2)
     assert len(rows(book)) == 1
     assert one.new[0] == one.new[1]
 
@@ -261,11 +270,11 @@ def test_a_repeat_does_no_harm_and_is_told_again(filled, modality, tools, book) 
 def test_another_request_under_the_same_transaction_uid_fails(filled, modality, tools, book) -> None:
     one, other = modality(), modality(ae_title="PACS2")
     collect, images = filled(one)
-    one.ask(collect, request_for(images[0], uid="1.2.3.4"), hold=10)
+    one.ask(collect, request_for(images[0], uid="1.2.3.4"), hold=60)
     assert len(one.here.pop().committed) == 1
-    one.ask(collect, request_for(images[1], uid="1.2.3.4"), hold=10)
+    one.ask(collect, request_for(images[1], uid="1.2.3.4"), hold=60)
     assert [reason for _, reason in one.here[0].failed] == [0x0131]
-    other.ask(collect, request_for(images[1], uid="1.2.3.4"), hold=10)
+    other.ask(collect, request_for(images[1], uid="1.2.3.4"), hold=60)
     assert len(other.here[0].committed) == 1, "another sender's transactions are its own"
 
 
@@ -274,16 +283,16 @@ def test_a_sender_that_is_down_is_tried_until_it_takes_the_report(filled, modali
     one = modality()
     collect, images = filled(one, peers=[Peer(ae_title="PACS1", host="127.0.0.1", port=port)])
     one.ask(collect, request_for(*images))
-    (row,) = tools.until(lambda: [r for r in rows(book) if r.attempts == 1 and r.reason])
+    (row,) = soon(lambda: [r for r in rows(book) if r.attempts == 1 and r.reason])
     assert (row.state, "can't be reached" in row.reason) == ("asked", True)
     back = modality(port=port, status=0x0110)  # up, and does not take it yet
     collect.reports._away.clear()
     hasten(book)
-    tools.until(lambda: len(back.new) == 1)
-    tools.until(lambda: "status 0x0110" in rows(book)[0].reason)
+    soon(lambda: len(back.new) == 1)
+    soon(lambda: "status 0x0110" in rows(book)[0].reason)
     back.statuses = [0x0000]
     hasten(book)
-    tools.until(lambda: rows(book)[0].state == "reported")
+    soon(lambda: rows(book)[0].state == "reported")
     assert len(back.new) == 2
 
 
@@ -302,19 +311,19 @@ def test_attempts_end_dead_with_the_reason_and_asking_again_revives_it(filled, m
     )  # fmt: skip
     request = request_for(*images)
     one.ask(collect, request)
-    row = tools.until(lambda: [r for r in rows(book) if r.state == "dead"])[0]
+    row = soon(lambda: [r for r in rows(book) if r.state == "dead"])[0]
     assert "can't be reached" in row.reason
     back = modality(port=port)
     collect.reports._away.clear()
     one.ask(collect, request)
-    tools.until(lambda: back.new)
+    soon(lambda: back.new)
 
 
 def test_a_sender_without_an_address_is_told_to_the_administrator(filled, modality, tools, book, caplog) -> None:
     one = modality()
     collect, images = filled(one, peers=[])
     one.ask(collect, request_for(*images))
-    row = tools.until(lambda: [r for r in rows(book) if r.state == "dead"])[0]
+    row = soon(lambda: [r for r in rows(book) if r.state == "dead"])[0]
     assert "[[collect.peers]]" in row.reason
     assert journal(book, "not_reported") == [row.reason]
     assert "add [[collect.peers]]" in caplog.text
@@ -361,7 +370,7 @@ def test_a_book_that_is_away_is_a_failure_and_never_success(filled, modality, bo
     assert (answer.Status, "ask again" in answer.ErrorComment) == (0x0110, True)
     monkeypatch.undo()
     assert rows(book) == []
-    assert one.ask(collect, request_for(*images), hold=10).Status == 0x0000
+    assert one.ask(collect, request_for(*images), hold=60).Status == 0x0000
 
 
 def test_a_sender_that_goes_on_sending_gets_its_answers_and_then_the_report(filled, modality, tools, book) -> None:
@@ -379,7 +388,7 @@ def test_a_sender_that_goes_on_sending_gets_its_answers_and_then_the_report(fill
         ds.file_meta = file_meta(ds)
         assert assoc.send_c_store(ds).Status == 0x0000
         time.sleep(0.05)
-    tools.until(lambda: one.here)
+    soon(lambda: one.here)
     assoc.release()
     assert assoc.is_released
 
@@ -421,7 +430,7 @@ def test_killed_between_answer_and_report(filled, modality, tools, book, tmp_pat
         assert row.lease_until is not None
         expire(book)
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        tools.until(lambda: one.new, 30)
+        soon(lambda: one.new)
         assert one.new[0].transaction_uid == request.TransactionUID
         assert len(one.new[0].committed) == 3
     finally:
