@@ -60,10 +60,10 @@ def write_request(session: Session, asked: Commitment) -> Commitment:
 
 
 class Judge:
-    """Looks whether instances are kept."""
+    """Looks whether instances are kept. Not `durable`: C-STORE's answer did not wait for the disk, so this does."""
 
-    def __init__(self, book: Book, folder: StoreFolder, sop_classes: Collection[str]) -> None:
-        self.book, self.folder, self.sop_classes = book, folder, sop_classes
+    def __init__(self, book: Book, folder: StoreFolder, sop_classes: Collection[str], durable: bool) -> None:
+        self.book, self.folder, self.sop_classes, self.durable = book, folder, sop_classes, durable
 
     def judge(self, asked: Commitment) -> Report:
         """What is true now of each instance that is asked for."""
@@ -151,7 +151,7 @@ class Judge:
             return NO_SUCH_INSTANCE
         path = self.folder.root / row.path
         try:
-            if not self.folder.durable:
+            if not self.durable:
                 self.folder.sync([row.path])
             if path.stat().st_size == row.size and data_set_sha256(path) == row.sha256:
                 return 0

@@ -79,7 +79,8 @@ def run_station(desk: socket.socket, sockets: list[socket.socket], until: Callab
 
 def reports_of(settings: Settings, config: Config, book: Book, folder: StoreFolder) -> Reports:
     """The stage that answers storage commitment requests."""
-    judge = Judge(book, folder, storage_sop_classes() | set(settings.private_sop_classes))
+    sop_classes = storage_sop_classes() | set(settings.private_sop_classes)
+    judge = Judge(book, folder, sop_classes, durable=settings.durability == "instance")
 
     def address_of(ae_title: str) -> Peer | None:
         return settings.address_of(ae_title, config.destinations)

@@ -37,13 +37,14 @@ class Orthanc:
             "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "Plugins": [],
             "HttpPort": self.http, "DicomPort": self.port, "DicomAet": "ORTHANC", "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False, "OverwriteInstances": True, "DicomAlwaysAllowStore": True,
+            "DicomScuTimeout": 60, "DicomScpTimeout": 60,
             "DicomModalities": {"isocenter": ["ISOCENTER", "127.0.0.1", our_port]},
         }  # fmt: skip
         (folder / "orthanc.json").write_text(json.dumps(page))
         with (folder / "orthanc.log").open("wb") as log:
             command = [program, str(folder / "orthanc.json")]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.rest = httpx.Client(base_url=f"http://127.0.0.1:{self.http}", timeout=10)
+        self.rest = httpx.Client(base_url=f"http://127.0.0.1:{self.http}", timeout=70)
         until(self._is_up, 60)
 
     def _is_up(self) -> bool:
@@ -55,7 +56,8 @@ class Orthanc:
     def send(self, path: Path) -> str:
         """Has it store the file to us; Orthanc's own ID of the instance."""
         made = self.rest.post("/instances", content=path.read_bytes()).json()["ID"]
-        assert self.rest.post("/modalities/isocenter/store", json=made).status_code == 200
+        sent = self.rest.post("/modalities/isocenter/store", json=made)
+        assert sent.status_code == 200, sent.text
         return made
 
     def ask(self, *instances: tuple[str, str]) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def collect(book: Book, tmp_path: Path, our_port: int, orthanc: Orthanc) -> Iter
     core = Core(data_dir=tmp_path / "data", database_url=book.url)
     app = celery_app("memory://", tmp_path)
     settings = CollectSettings(
-        port=our_port, host="127.0.0.1", stop_seconds=1, least_free_bytes=0, calling_ae_titles=["ORTHANC"],
+        port=our_port, host="127.0.0.1", stop_seconds=1, least_free_bytes=0, calling_ae_titles=["ORTHANC"], processes=1,
         peers=[Peer(ae_title="ORTHANC", host="127.0.0.1", port=orthanc.port)],
     )  # fmt: skip
     running = Collect(Service("collect", Config(), core, book, app, Bus(book, app)), settings)

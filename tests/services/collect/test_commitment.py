@@ -402,7 +402,8 @@ def file_meta(ds: Dataset) -> Any:
     return meta
 
 
-def test_killed_between_answer_and_report(filled, modality, tools, book, tmp_path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_between_answer_and_report(filled, modality, book, tmp_path, processes) -> None:
     """A process that has answered 0x0000 and dies before the report leaves the report to the next."""
     one = modality()
     collect, images = filled(one)
@@ -410,7 +411,7 @@ def test_killed_between_answer_and_report(filled, modality, tools, book, tmp_pat
     page = tmp_path / "isocenter.toml"
     page.write_text(
         f'[isocenter]\ndata_dir = "{collect.service.core.data_dir}"\ndatabase_url = "{book.url}"\n'
-        f'[collect]\nhost = "127.0.0.1"\nport = {port}\nleast_free_bytes = 0\n'
+        f'[collect]\nhost = "127.0.0.1"\nport = {port}\nleast_free_bytes = 0\nprocesses = {processes}\n'
         "commitment_same_association_seconds = 60\n"
         f'[[collect.peers]]\nae_title = "PACS1"\nhost = "127.0.0.1"\nport = {one.port}\n'
     )
@@ -482,7 +483,7 @@ def expire(book: Book) -> None:
 def until_associated(port: int, ae_title: str) -> Any:
     ae = AE(ae_title=ae_title)
     ae.add_requested_context(PUSH_MODEL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         assoc = ae.associate("127.0.0.1", port)
         if assoc.is_established:
