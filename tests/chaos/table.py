@@ -20,6 +20,7 @@ class Run:
     fault_seconds: float
     recovery_seconds: float | None  # from the last fault or image, whichever was later, until all was settled
     bound_seconds: float
+    ended: int = 0  # how often `isocenter up` gave up its start
     kept: str = ""  # the folder with everything
 
 
@@ -43,6 +44,7 @@ def table(runs: list[Run]) -> str:
         ("other violations", *(str(len(run.count.other)) for run in runs)),
         ("harmless repeats, PACS / RIS",
          *(f"{run.count.repeats['PACS']} / {run.count.repeats['RIS']}" for run in runs)),
+        ("`up` gave up its start", *(str(run.ended) for run in runs)),
         ("seconds of faults", *(f"{run.fault_seconds:.0f}" for run in runs)),
         ("recovery seconds", *(_recovery(run) for run in runs)),
     ]  # fmt: skip
