@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON_READY := .venv-triton/.ready
 
-.PHONY: help setup demo up check test system bench-ingest chaos train clean
+.PHONY: help setup demo up check test system bench-ingest chaos fuzz train clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,10 @@ bench-ingest: $(READY) ## how fast we store beside our peers, 25 min; DATA=ct AS
 chaos: setup ## break everything while studies go through, then count; SEED=n STUDIES=n STORE=embedded|servers|both MINUTES=n
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(STUDIES),--studies $(STUDIES)) $(if $(STORE),--store $(STORE)) \
 	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KEEP),--keep)
+
+fuzz: setup ## attack every reader and every port for MINUTES=5, from SEED=n; what is found is kept for a replay
+	@seed=$(or $(SEED),$$RANDOM); echo "SEED=$$seed"; ISOCENTER_FUZZ_SEED=$$seed ISOCENTER_FUZZ_MINUTES=$(or $(MINUTES),5) \
+		ISOCENTER_FUZZ_FINDINGS=$${TMPDIR:-/tmp}/isocenter-fuzz $(BIN)/python -m pytest tests/fuzz -s --timeout 36000
 
 train: setup ## train a package again: make train PACKAGE=chest_opacity [DATA=dir]
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'

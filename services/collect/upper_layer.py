@@ -98,7 +98,9 @@ class Dul(DULServiceProvider):
             if self.event_queue.queue:
                 self.state_machine.do_action(self.event_queue.get(block=False))
         except Exception as error:
-            log.warning("association broken off cause=%s", type(error).__name__, exc_info=error)
+            # a peer can bring this about, with an A-ABORT of no known source for one
+            log.warning("association broken off cause=%s peer=%s", type(error).__name__, peer_of(self.assoc))
+            log.debug("association broken off", exc_info=error)
             self.assoc.is_aborted, self.assoc.is_established = True, False
             self._kill_thread = True
 

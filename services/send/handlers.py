@@ -11,6 +11,7 @@ MOST_REFUSALS = 3
 # Any other answer that is no acceptance (AE, a wrong control ID): with the doubling delay, an hour or so.
 MOST_ERRORS = 12
 
+_MOST_WORDS = 300
 _DUPLICATE = 0x0111
 _WARNINGS = {0x0107, 0x0116, 0xB000, 0xB006, 0xB007}
 
@@ -48,7 +49,7 @@ def read_store_status(status: int, comment: str = "") -> str:
         Unreachable: out of resources (0xA7xx).
         Refused: any other failure.
     """
-    said = f" ({comment})" if comment else ""
+    said = f" ({_plain(comment)})" if comment else ""
     if status == 0x0000:
         return ""
     if status in _WARNINGS:
@@ -81,16 +82,23 @@ def read_answer(answer: Acknowledgement, control_id: str) -> str:
         Retry: it was an answer to another message, or an error (AE, CE).
         Refused: it was a rejection (AR, CR).
     """
-    said = f": {answer.text}" if answer.text else ""
+    text, code = _plain(answer.text), _plain(answer.code)
+    said = f": {text}" if text else ""
     if answer.control_id != control_id:
-        raise Retry(f"the answer is for message {answer.control_id!r}, not for ours {control_id!r}: counted as none")
+        other = _plain(answer.control_id)
+        raise Retry(f"the answer is for message {other!r}, not for ours {control_id!r}: counted as none")
     if answer.code in ("AA", "CA"):
-        return answer.text
+        return text
     if answer.code in ("AE", "CE"):
         raise Retry(f"the destination answered {answer.code}{said}")
     if answer.code in ("AR", "CR"):
         raise Refused(f"the destination rejected the message, {answer.code}{said}")
-    raise Retry(f"the destination answered {answer.code!r}, which is no acknowledgement code{said}")
+    raise Retry(f"the destination answered {code!r}, which is no acknowledgement code{said}")
+
+
+def _plain(text: str) -> str:
+    """A peer's words as the book can keep them: a NUL, which no database takes, would undo an accepted delivery."""
+    return "".join(c if c.isprintable() else " " for c in text[:_MOST_WORDS]).strip()
 
 
 def last_word(error: Retry, attempts: int, destination: Destination) -> Retry | GiveUp:

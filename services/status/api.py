@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from services.status.body_limit import BodyLimit
 from services.status.book_metrics import scrape
 from services.status.checks import Checks
 from services.status.handlers import Readiness, readiness
@@ -98,6 +100,7 @@ def make_api(around: Surroundings) -> FastAPI:
         summary="Where is my study, what happened to it, and what do I press?",
     )  # fmt: skip
     api.add_middleware(TrustedHostMiddleware, allowed_hosts=around.settings.allowed_hosts)
+    api.add_middleware(BodyLimit)
     _answer_errors(api)
     _add_reading(api, around)
     _add_results(api, around)
@@ -111,6 +114,12 @@ def _answer_errors(api: FastAPI) -> None:
     @api.exception_handler(StudyNotFound)
     def _not_found(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 404)
+
+    @api.exception_handler(RequestValidationError)
+    def _not_valid(_: Request, error: RequestValidationError) -> JSONResponse:
+        """Without what was sent: half a character, which JSON allows, can't be sent back."""
+        said = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
+        return JSONResponse({"detail": said}, 422)
 
     @api.exception_handler(NoPreview)
     def _no_preview(_: Request, error: Exception) -> JSONResponse:
@@ -146,7 +155,7 @@ def _add_reading(api: FastAPI, around: Surroundings) -> None:
         offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     ) -> Studies:
         """Studies, the one with the newest image first."""
-        if since is not None and since.tzinfo is None:
+        if since is not None and (since.tzinfo is None or not 1900 <= since.year <= 9000):
             raise HTTPException(422, "since needs its zone, as in 2026-01-31T12:00:00Z")
         with book.read() as session:
             found = studies_view(session, state=state or (), since=since, q=_text(q), limit=limit, offset=offset)
@@ -171,7 +180,7 @@ def _add_reading(api: FastAPI, around: Surroundings) -> None:
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     ) -> Removals:
         """What retention has removed, the newest first."""
-        if since is not None and since.tzinfo is None:
+        if since is not None and (since.tzinfo is None or not 1900 <= since.year <= 9000):
             raise HTTPException(422, "since needs its zone, as in 2026-01-31T12:00:00Z")
         with book.read() as session:
             return Removals(removed=removals_view(session, since=since, limit=limit))

@@ -90,3 +90,13 @@ def test_the_wait_is_the_destinations_own() -> None:
         assert isinstance(error, Unreachable)
         assert error.after is not None
         assert 0.75 * seconds <= error.after.total_seconds() <= 1.25 * seconds
+
+
+def test_a_peers_words_are_kept_as_a_database_can_keep_them() -> None:
+    """With a NUL in its remark an accepted delivery could not be written, and was sent again."""
+    assert read_answer(Acknowledgement("AA", "ID", "a\0b\rc"), "ID") == "a b c"
+    assert read_store_status(0xB000, "a\0b") == "accepted with warning 0xB000 (a b)"
+    with pytest.raises(Retry) as raised:
+        read_answer(Acknowledgement("AE", "x\0" * 5000, "y" * 5000), "ID")
+    assert "\0" not in str(raised.value)
+    assert len(str(raised.value)) < 1000

@@ -250,3 +250,21 @@ def test_a_wrong_filter_is_422(client: TestClient, button: str, body: dict[str, 
 def test_many_are_not_moved_where_buttons_are_off(client_without_buttons: TestClient) -> None:
     for button in ("replay", "cancel"):
         assert client_without_buttons.post(f"/{button}", json={"state": "dead"}).status_code == 403
+
+
+@pytest.mark.parametrize("field", ["who", "why", "id"])
+def test_half_a_character_in_a_body_is_a_mistake_of_the_sender(client: TestClient, field: str) -> None:
+    body = f'{{"{field}": "\\ud800"}}'
+    answer = client.post("/studies/1.2/replay", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", field]
+
+
+def test_a_body_longer_than_any_button_needs_is_not_held(client: TestClient) -> None:
+    answer = client.post("/studies/1.2/complete", content=b" " * 70_000, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_calendar_has_is_no_fault_of_the_database(client: TestClient, since: str) -> None:
+    assert client.get("/studies", params={"since": since}).status_code == 422
