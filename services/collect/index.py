@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -35,6 +35,18 @@ _AWAY = (OperationalError, InterfaceError, InternalError, ProgrammingError, NoCo
 
 Row = StoredInstance | Quarantine
 _INSTANCES = SQLModel.metadata.tables["instance"]
+# Made once: putting a statement together costs more than running it.
+_LOCKED_STUDY = (
+    select(Study)
+    .where(Study.study_instance_uid == bindparam("study_instance_uid"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_KNOWN = select(Instance.sop_instance_uid, Instance.sha256).where(
+    Instance.study_instance_uid == bindparam("study_instance_uid"),
+    col(Instance.sop_instance_uid).in_(bindparam("sop_instance_uids", expanding=True)),
+)
+_NEW_INSTANCES = insert(_INSTANCES)
 
 
 class Index:
@@ -156,11 +168,9 @@ def _write_study(session: Session, stored: list[StoredInstance], duplicates: Pol
     study, is_new = _study_of(session, stored[0])
     if study.images_removed_at:
         write_returned(session, study, stored)
-    of_study = select(Instance.sop_instance_uid, Instance.sha256)
-    of_study = of_study.where(Instance.study_instance_uid == study.study_instance_uid)
     uids = [one.header.sop_instance_uid for one in stored]
-    known = session.exec(of_study.where(col(Instance.sop_instance_uid).in_(uids)))
-    found = difference(stored, dict(known.all()))
+    which = {"study_instance_uid": study.study_instance_uid, "sop_instance_uids": uids}
+    found = difference(stored, dict(session.exec(_KNOWN, params=which).all()))
     if found.new:
         _write_new(session, study, found.new, is_new)
     if found.conflicts:
@@ -170,7 +180,7 @@ def _write_study(session: Session, stored: list[StoredInstance], duplicates: Pol
 def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
     """The study's row, locked; made when there is none, also when another process does the same at this moment."""
     uid = first.header.study_instance_uid
-    study = session.get(Study, uid, with_for_update=True, populate_existing=True)
+    study = session.scalar(_LOCKED_STUDY, {"study_instance_uid": uid})
     if study:
         return study, False
     insert_new = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
@@ -178,14 +188,12 @@ def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
     made = session.scalar(
         insert_new(Study).values(**row).on_conflict_do_nothing().returning(col(Study.study_instance_uid))
     )
-    study = session.get(Study, uid, with_for_update=True, populate_existing=True)
-    assert study is not None
-    return study, made is not None
+    return session.scalars(_LOCKED_STUDY, {"study_instance_uid": uid}).one(), made is not None
 
 
 def _write_new(session: Session, study: Study, new: list[StoredInstance], is_new: bool) -> None:
     # as plain values: making a mapped object of each row costs twice what writing it does
-    session.execute(insert(_INSTANCES), [instance_values(one) for one in new])
+    session.execute(_NEW_INSTANCES, [instance_values(one) for one in new])
     read = to_be_read(new)
     if len(read) < len(new):
         session.add(_returned(study, len(new) - len(read), new[0].calling_ae_title))
