@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from shared.uids import derived_uuid
 
-DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG"]
+DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "NASR"]
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
@@ -24,11 +24,15 @@ _PLACEHOLDERS = ("what", "title", "package", "version")
 
 # The settings that each profile stands for; what the configuration says itself comes before them.
 PROFILES: dict[ProfileName, dict[str, Any]] = {
-    "air": {"objects": ["SR", "SEG", "KOS"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD3D"},
+    "air": {
+        "objects": ["SR", "SEG", "KOS", "NASR"],
+        "sr_flavour": "comprehensive-3d",
+        "region_coordinates": "SCOORD3D",
+    },
     "ohif": {"objects": ["SR", "SC", "SEG", "PDF"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD"},
     "orthanc-webviewer": {"objects": ["SC", "PDF"]},
     "basic": {"objects": ["SC"]},
-    "reporting": {"objects": ["SR", "KOS", "PDF"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
+    "reporting": {"objects": ["SR", "KOS", "PDF", "NASR"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
 }
 
 
@@ -71,7 +75,7 @@ class Flavour(BaseModel):
     def of_kind(self, kind: str) -> "Flavour":
         """The flavour that `kind` has, with what makes no difference to it at its default."""
         told = {"character_set": self.character_set, "series_description": self.series_description}
-        if kind == "SR":
+        if kind in ("SR", "NASR"):
             told |= {"sr_flavour": self.sr_flavour, "region_coordinates": self.region_coordinates}
         return Flavour.model_validate(told)
 
@@ -98,7 +102,8 @@ class Wanted(Flavour):
     """dicom: settings that are ready for a receiver: "air" (IHE AI Results), "ohif", "orthanc-webviewer", "basic"
     (pictures only) or "reporting"; the settings below come before it."""
     objects: list[ResultKind] = Field(default=[])
-    """Which objects go there; empty: the profile's, else SR and SC to DICOM, ORU to MLLP."""
+    """Which objects go there: SR (report), SC (picture), KOS (key images), PDF (page), SEG (segmentation), NASR (the
+    report that a held run was not analysed, and why); ORU to MLLP. Empty: the profile's, else SR and SC, or ORU."""
 
     @model_validator(mode="before")
     @classmethod

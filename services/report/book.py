@@ -59,7 +59,7 @@ def read_rows(session: Session, run_id: str, series_number: int, flavours: int =
         instances=[i for i in instances if i.series_instance_uid in run.series],
         gate_results=_gate_results(session, run),
         first_series_number=_first_series_number(session, run, instances, series_number, flavours),
-        predecessors=_predecessors(session, run),
+        predecessors=[*_predecessors(session, run), *_told_held(session, run)],
         corrects=_corrects(session, run),
         released=_released(session, run),
     )  # fmt: skip
@@ -162,6 +162,15 @@ def _released(session: Session, run: Run) -> str:
         Journal.event == RunEvent.RELEASED, Journal.at >= run.created_at,
     )  # fmt: skip
     return session.exec(query.order_by(col(Journal.at).desc()).limit(1)).first() or ""
+
+
+def _told_held(session: Session, run: Run) -> list[Predecessor]:
+    """What told that this very run was held, before a person released it."""
+    query = select(Delivery.identifier).where(
+        Delivery.run_id == run.id, Delivery.kind == "NASR",
+        col(Delivery.state).in_((DeliveryState.DELIVERED, DeliveryState.COMMITTING)),
+    )  # fmt: skip
+    return [Predecessor("NASR", run.id, uid) for uid in sorted(set(session.exec(query)))]
 
 
 def enter_deliveries(session: Session, run: Run, folder: Path, objects: Sequence[ResultObject]) -> None:

@@ -56,12 +56,19 @@ def build(facts: RunFacts) -> list[Dataset]:
 def document(facts: RunFacts) -> Dataset:
     """The report as a data set."""
     first_source(facts)
+    report = write_document(facts, KIND, "report", _content(facts)[0])
+    _fill_predecessors(report, facts)
+    return report
+
+
+def write_document(facts: RunFacts, kind: str, what: str, content: Dataset) -> Dataset:
+    """`content`, the root of a content tree, as a document of `kind` in the flavour's SOP class."""
     shell = Dataset()
-    fill_identity(shell, facts, KIND, 1, series_description(facts, "report"))
+    fill_identity(shell, facts, kind, 1, series_description(facts, what))
     evidence = evidence_of(facts.sources, shell)
     report = DOCUMENTS[facts.flavour.sr_flavour](
         evidence=evidence,
-        content=_content(facts)[0],
+        content=content,
         series_instance_uid=shell.SeriesInstanceUID,
         series_number=int(shell.SeriesNumber),
         sop_instance_uid=shell.SOPInstanceUID,
@@ -75,7 +82,6 @@ def document(facts: RunFacts) -> Dataset:
     fill_contribution_time(report, shell)
     fill_coding_scheme(report)
     fill_request(report, facts)
-    _fill_predecessors(report, facts)
     return report
 
 
@@ -109,15 +115,20 @@ def _beside(stated: Sequence[AnyGroup]) -> ContainerContentItem:
 
 
 def _fill_predecessors(report: Dataset, facts: RunFacts) -> None:
-    """The reports that late images have outdated, of this flavour: a destination has no other (PS3.3 C.17.2.3)."""
+    """What this report takes the place of, in its flavour, for a destination has no other (PS3.3 C.17.2.3): a report
+    that late images have outdated, and one that said 'not analysed' before a person released the run.
+    """
     items, flavour = [], facts.flavour
-    for old in (p for p in facts.predecessors if p.kind == KIND):
-        if old.sop_instance_uid != sop_instance_uid_of(old.run_id, KIND, flavour, 1):
+    for old in (p for p in facts.predecessors if p.kind in (KIND, "NASR")):
+        if old.sop_instance_uid != sop_instance_uid_of(old.run_id, old.kind, flavour, 1):
             continue
         instance, series, study = Dataset(), Dataset(), Dataset()
         instance.ReferencedSOPClassUID = SOP_CLASSES[flavour.sr_flavour]
         instance.ReferencedSOPInstanceUID = old.sop_instance_uid
-        series.SeriesInstanceUID, series.ReferencedSOPSequence = series_uid_of(old.run_id, KIND, flavour), [instance]
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = (
+            series_uid_of(old.run_id, old.kind, flavour),
+            [instance],
+        )
         study.StudyInstanceUID, study.ReferencedSeriesSequence = facts.study.study_instance_uid, [series]
         items.append(study)
     if items:

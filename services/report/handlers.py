@@ -12,7 +12,7 @@ from services.report import secondary_capture
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import control_id
 from services.report.oru import oru_message
-from services.report.result_kinds import BUILDERS, build_objects, wanted_flavours
+from services.report.result_kinds import BUILDERS, OF_HELD, Builder, build_objects, wanted_flavours
 from shared.findings import Finding, SourceImage
 from shared.settings import Destination
 
@@ -33,16 +33,15 @@ def images_to_draw(findings: Sequence[Finding]) -> list[SourceImage]:
 
 
 def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
-    """The objects of one run: DICOM ones for a run that was read, an HL7 message to each RIS in any case.
+    """The objects of one run: the DICOM ones of a run that was read, or that was held, and a message to each RIS.
 
     Each kind is made once for each flavour that a destination wants.
     """
     steps: list[tuple[str, Callable[[], list[ResultObject]]]] = []
-    if facts.outcome == "read" and facts.findings:
-        for kind, builder in BUILDERS.items():
-            wanted = wanted_flavours(kind, destinations)
-            if wanted and kind in facts.kinds:
-                steps.append((kind, partial(build_objects, facts, kind, wanted, builder)))
+    for kind, builder in _builders(facts).items():
+        wanted = wanted_flavours(kind, destinations)
+        if wanted and kind in facts.kinds:
+            steps.append((kind, partial(build_objects, facts, kind, wanted, builder)))
     if "ORU" in facts.kinds:
         rises = [d for d in destinations if "ORU" in d.objects]
         steps += [(f"ORU to {destination.name}", partial(_message, facts, destination)) for destination in rises]
@@ -54,6 +53,12 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
             log.warning("not built object=%s cause=%s", what, type(error).__name__)
             made.missing.append(f"no {what}: {error}")
     return made
+
+
+def _builders(facts: RunFacts) -> dict[str, Builder]:
+    if facts.outcome == "held":
+        return OF_HELD
+    return BUILDERS if facts.findings else {}
 
 
 def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:

@@ -15,7 +15,7 @@ from shared.result_profiles import Flavour
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
-SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5}
+SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6}
 FLAVOURS_APART = 1000  # in series numbers
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
@@ -32,7 +32,7 @@ def software_version() -> str:
 
 def use_mark(facts: RunFacts) -> str:
     """The mark to be printed on every object, in words; empty where the package carries none."""
-    mark = facts.findings[0].use_mark if facts.findings else ""
+    mark = facts.findings[0].use_mark if facts.findings else "not-for-clinical-use"
     return USE_MARKS.get(mark, mark)
 
 

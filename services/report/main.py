@@ -65,7 +65,7 @@ class Reporter:
             study=rows.study, run=rows.run, outcome="held" if held else "read",
             at=rows.first_at, findings=findings,
             title=manifest.package.title if manifest else rows.run.package, order=rows.order,
-            gate_results=rows.gate_results, sources=read_sources(list(paths.values())[: 1 if held else None]),
+            gate_results=rows.gate_results, sources=read_sources(list(paths.values())),
             pictures=pictures, planes=read_planes(images_with_regions(findings), paths),
             series_number=rows.first_series_number, institution_name=self.core.institution_name,
             predecessors=rows.predecessors,

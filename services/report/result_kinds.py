@@ -10,9 +10,16 @@ from io import BytesIO
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
-from services.report import dicom_sr, encapsulated_pdf, key_objects, secondary_capture, segmentation
+from services.report import dicom_sr, encapsulated_pdf, key_objects, not_analysed, secondary_capture, segmentation
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import first_source
 from services.report.text import choose_character_set
@@ -27,6 +34,15 @@ BUILDERS: dict[str, Builder] = {
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
     segmentation.KIND: segmentation.build,
+}
+OF_HELD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
+SOP_CLASSES: dict[str, tuple[str, ...]] = {
+    dicom_sr.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
+    secondary_capture.KIND: (SecondaryCaptureImageStorage,),
+    key_objects.KIND: (KeyObjectSelectionDocumentStorage,),
+    encapsulated_pdf.KIND: (EncapsulatedPDFStorage,),
+    segmentation.KIND: (SegmentationStorage,),
+    not_analysed.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
 }
 ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks yet: to be looked at, and sent later
 
@@ -43,7 +59,7 @@ def wanted_flavours(kind: str, destinations: Sequence[Destination]) -> dict[Flav
 
 def most_flavours(destinations: Sequence[Destination]) -> int:
     """In how many flavours any one kind is wanted; at least 1."""
-    return max(1, *(len(wanted_flavours(kind, destinations)) for kind in BUILDERS))
+    return max(1, *(len(wanted_flavours(kind, destinations)) for kind in (*BUILDERS, *OF_HELD)))
 
 
 def build_objects(

@@ -47,6 +47,28 @@ def demo(
     raise typer.Exit(run_demo(data, once, out, as_json))
 
 
+@app.command("verify-results")
+def verify_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results, such as <data>/results.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--images", metavar="DIR", help="Also look for the images there, such as <data>/store."),
+    ] = None,
+) -> None:
+    """Compute each report's areas and lengths again, and hold its numbers against page and message.
+
+    References are checked against the images given. Ends with 1 and what differs, run by run, where anything does.
+    """
+    from rich.console import Console
+
+    from shared.cli.verify import verify_results as verify
+
+    for place in (folder, *(images or [])):
+        if not place.is_dir():
+            fail(f"there is no folder {place}: give a folder of results, and with --images folders of images")
+    raise typer.Exit(verify(folder, images or [], Console(soft_wrap=True)))
+
+
 @app.command()
 def up(config: ConfigOption = None) -> None:
     """Run the system against the PACS and RIS that the configuration names, until Ctrl-C or SIGTERM."""

@@ -12,6 +12,7 @@ from services.report.facts import Predecessor, RunFacts
 from services.report.handlers import images_to_draw, report
 from services.report.identity import control_id
 from shared.settings import Destination
+from shared.verify.report_numbers import items_of
 
 PACS = Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="PACS")
 ARCHIVE = Destination(name="archive", kind="dicom", host="h", port=104, ae_title="ARCHIVE", objects=["SC"])
@@ -47,6 +48,33 @@ def test_a_held_run_sends_its_reason_only(mr_facts: RunFacts) -> None:
     assert [r.kind for r in made.objects] == ["ORU"]
     assert b"the patient moved" in made.objects[0].content
     assert made.missing == []
+
+
+def test_a_held_run_says_not_analysed_where_that_is_wanted(mr_facts: RunFacts) -> None:
+    wants = Destination(name="air", kind="dicom", host="h", port=104, ae_title="A", profile="air")
+    held = replace(mr_facts, outcome="held", findings=[], pictures={})
+    held.run.reason = "motion_ssim: the patient moved"
+    made = report(held, [PACS, wants, RIS])
+    assert [(r.kind, r.destinations) for r in made.objects] == [("NASR", ("air",)), ("ORU", ("ris",))]
+    document = dcmread(BytesIO(made.objects[0].content))
+    items = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in items_of(document)}
+    assert items["Analysis Performed"].ConceptCodeSequence[0].CodeValue == "111225"  # Not Attempted
+    assert items["Reason why not analysed"].ConceptCodeSequence[0].CodeValue == "gate-held"
+    assert {i.TextValue for i in items_of(document) if i.ValueType == "TEXT"} >= {"motion_ssim: the patient moved"}
+    assert "not for clinical use" in document.SeriesDescription
+    listed = [i for i in items_of(document) if i.ValueType == "IMAGE"]
+    assert len(listed) == len(mr_facts.sources)
+
+
+def test_the_report_after_all_takes_the_place_of_what_said_not_analysed(mr_facts: RunFacts) -> None:
+    wants = Destination(name="air", kind="dicom", host="h", port=104, ae_title="A", profile="air")
+    (said,) = report(replace(mr_facts, outcome="held", findings=[], pictures={}), [wants]).objects
+    released = replace(mr_facts, predecessors=[Predecessor("NASR", mr_facts.run.id, said.identifier)])
+    now = next(r for r in report(released, [wants]).objects if r.kind == "SR")
+    assert now.identifier != said.identifier
+    series = dcmread(BytesIO(now.content)).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == said.identifier
+    assert series.SeriesInstanceUID == dcmread(BytesIO(said.content)).SeriesInstanceUID
 
 
 def test_a_package_says_what_it_lets_out(dx_facts: RunFacts) -> None:

@@ -1,6 +1,7 @@
 """The stage as a whole: from a run in the book and files in the store to files, deliveries and the study's ending."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copy
@@ -312,3 +313,27 @@ def test_the_journal_names_no_patient(book: Book, stage: Stage, enter_run: Calla
     run_next(book, stage)
     with book.read() as session:
         assert all("PHANTOM" not in line.reason for line in session.exec(select(Journal)).all())
+
+
+def test_a_held_runs_report_is_named_by_the_one_after_its_release(
+    book: Book, stage: Stage, reporter: Reporter, home: Core, enter_run: Callable[..., str]
+) -> None:
+    uid = enter_run(RunEvent.HELD)
+    wants = [DESTINATIONS[0].model_copy(update={"objects": ["SR", "NASR"]})]
+    stage = Stage(stage.name, Run, stage.states, replace(reporter, destinations=wants).work)
+    assert run_next(book, stage)
+    (told,) = deliveries(book)
+    assert (told.kind, told.destination) == ("NASR", "pacs")
+    assert pydicom.dcmread(home.data_dir / told.path).SOPInstanceUID == told.identifier
+    with book.write() as session:
+        move(session, session.get_one(Delivery, told.id), DeliveryEvent.ACCEPTED)
+        run = session.exec(select(Run)).one()
+        run.verdict = "hold"
+        settle(session, uid)
+        release(session, uid, "Dr. Who", "seen at the scanner")
+        session.add(run)
+        move(session, run, RunEvent.READ, run.reason)
+    assert run_next(book, stage)
+    (path,) = home.results_dir.rglob("SR_1.dcm")
+    series = pydicom.dcmread(path).PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == told.identifier

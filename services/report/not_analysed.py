@@ -1,0 +1,76 @@
+"""The report that there is nothing to report: a structured report that says 'not attempted', and coded why.
+
+IHE AI Results asks that a study which was sent for analysis gets an answer in any case; without one a radiologist can't
+tell "nothing found" from "not looked at".
+"""
+
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ContainerContentItem,
+    ContentSequence,
+    MeasurementReport,
+    ObservationContext,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom import Dataset
+from pydicom.sr.codedict import codes as dicom_codes
+
+from services.report import codes
+from services.report.dicom_sr import write_document
+from services.report.document_context import observer_context
+from services.report.facts import RunFacts
+from services.report.identity import first_source
+from services.report.image_library import image_library
+from services.report.measurement_groups import Groups
+
+KIND = "NASR"
+GATE_HELD = codes.own("gate-held", "Held by a quality gate")
+GATE_FAILED = codes.own("gate-failed", "A quality gate could not judge")
+_REASON = codes.own("no-analysis-why", "Reason why not analysed")
+_CONTAINS = RelationshipTypeValues.CONTAINS
+
+
+def build(facts: RunFacts) -> list[Dataset]:
+    """The report of a run that was held.
+
+    Raises:
+        CannotBuild: no source image could be read.
+    """
+    first_source(facts)
+    return [write_document(facts, KIND, "not analysed", _content(facts)[0])]
+
+
+def _content(facts: RunFacts) -> MeasurementReport:
+    groups = Groups(facts)
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_context(facts)),
+        procedure_reported=codes.procedure(first_source(facts).get("Modality", "")),
+        imaging_measurements=[groups.of_gate(result) for result in facts.gate_results] or None,
+        title=dicom_codes.DCM.ImagingMeasurementReport,
+    )
+    content = report[0].ContentSequence
+    content.insert(len(content) - bool(facts.gate_results), image_library(facts.sources))
+    content.append(_evaluations(facts))
+    return report
+
+
+def _evaluations(facts: RunFacts) -> ContainerContentItem:
+    """TID 1500's container of qualitative evaluations: the status, its coded reason, and the gates' words."""
+    container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
+    status = CodeContentItem(
+        name=dicom_codes.DCM.AnalysisPerformed, value=dicom_codes.DCM.NotAttempted, relationship_type=_CONTAINS
+    )
+    why = CodeContentItem(name=_REASON, value=_reason(facts), relationship_type=_CONTAINS)
+    container.ContentSequence = ContentSequence([status, why])
+    words = facts.run.reason or "; ".join(f"{g.name}: {g.reason}" for g in facts.gate_results if g.reason)
+    if words:
+        said = TextContentItem(name=codes.COMMENT, value=words, relationship_type=_CONTAINS)
+        container.ContentSequence.append(said)
+    return container
+
+
+def _reason(facts: RunFacts) -> CodedConcept:
+    """Only a gate's own run that could not judge has nothing but a reason; every other was held by a gate's verdict."""
+    return GATE_FAILED if facts.run.kind == "gate" else GATE_HELD

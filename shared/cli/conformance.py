@@ -1,0 +1,168 @@
+"""Writes docs/conformance.md: the DICOM conformance statement (PS3.2 annex A), its tables from the code itself."""
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+from pydicom.uid import UID
+
+from shared.result_profiles import PROFILES, Flavour
+
+INTRODUCTION = """\
+# DICOM conformance statement
+
+Written by `python -m shared.cli.conformance`; a test holds it together with the code. In the order of PS3.2's annex
+A, for what exists. It describes Isocenter as it is configured by default; [configuration.md](configuration.md)
+tells what can be set.
+
+**Not for clinical use**: the packages that ship mark every object so.
+
+## 1 Conformance overview
+
+| network service | SCU | SCP |
+| --- | --- | --- |
+| Verification | no | yes |
+| Storage | yes | yes |
+| Storage Commitment (push model) | yes, where a destination asks for it | yes |
+| Query/Retrieve, Worklist, MPPS, Unified Procedure Step | no | no |
+| DICOMweb | no | no |
+
+Media storage: none. HL7: ORM/OMG orders are taken and ORU^R01 v2.5.1 results are sent over MLLP (outside this
+statement).
+
+## 2 Implementation model
+
+- **collect** is the Storage SCP: it takes images from modalities and the PACS. It opens an association only to
+  answer a storage commitment request.
+- **send** is the Storage SCU: it delivers result objects to each destination, one association for each object.
+
+Between them no DICOM is exchanged; data flow as README.md draws it.
+
+## 3 AE specifications
+"""
+
+SCP = """\
+### 3.1 collect (Storage SCP, Verification SCP, Storage Commitment SCP)
+
+- AE title `[collect] ae_title`; maximum PDU `maximum_pdu_bytes`; at most `most_associations` associations; no
+  asynchronous operations.
+- Every storage SOP class of the standard is taken, retired ones included, and private ones that
+  `private_sop_classes` names: {count} in this version.
+- Every transfer syntax of the standard is taken, and private ones that `private_transfer_syntaxes` names. Of
+  several in one presentation context the sender's first is chosen. Bytes are kept as received: nothing is coerced,
+  converted or decompressed.
+- A C-STORE is answered 0x0000 when the bytes are on disk. 0xA700 out of resources; 0xA900 data set does not match
+  SOP class; 0xC000 can't be understood; 0x0111 for other bytes under a known UID only where `duplicates =
+  "refuse"`. What was refused is kept in quarantine with its reason.
+"""
+
+SCU = """\
+### 3.2 send (Storage SCU, Storage Commitment SCU)
+
+- Proposes the object's own SOP class in Explicit VR Little Endian and Implicit VR Little Endian; called AE title,
+  host and port are the destination's.
+- Success is 0x0000 and the warnings 0x0107, 0x0116, 0xB000, 0xB006 and 0xB007. Refusals for want of resources, and
+  what can't be reached, are tried again with growing delay (`most_attempts`); other refusals need a person. A
+  repeat carries the same SOP Instance UID.
+- With `commitment = true` at a destination, an object counts as delivered only when the PACS has said that it keeps
+  it.
+
+SOP classes that are sent:
+
+"""
+
+PROFILES_INTRODUCTION = """\
+### 3.3 What a destination is sent
+
+`profile` of a destination expands to the settings below, each of which can be given alone. Without any of them: SR
+(Comprehensive 3D, SCOORD) and SC.
+
+"""
+
+REST = """\
+## 4 Result objects
+
+- Patient, study and order attributes are the source's; Study Instance UID is the source's. Series and instance UIDs
+  (root 2.25) derive from run, kind, flavour and number: the same run gives the same objects. Manufacturer is
+  `Isocenter`.
+- Series numbers begin at `[report] series_number` (9000); those of a second flavour of the same kind are 1000
+  higher.
+- SR: TID 1500 with TID 1004 (device observer), TID 1600 (image library), TID 1410 and 1501 (measurement groups) and
+  TID 4019 (algorithm identification). Tracking identifiers are stable for a run, not yet over a patient's studies.
+- NASR: TID 1500 without findings. Analysis Performed (111004, DCM) is Not Attempted (111225, DCM), beside it the
+  coded reason and the gates' verdicts.
+- KOS: TID 2010. Title Of Interest (113000, DCM), or Quality Issue (113010, DCM) for a series below its limits.
+- SEG: BINARY, one segment for each finding with regions, Content Label `AI_SEGMENTATION`.
+- PDF: A4, text as text, fonts embedded except CJK.
+- Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
+  private SOP classes.
+
+## 5 Character sets
+
+Read: every one of PS3.3 C.12.1.1.2 that pydicom knows. Written: ISO_IR 192, or with `character_set = "source"` the
+source's own, where that has every letter that is written.
+
+## 6 Security
+
+No DICOM TLS, no user identity negotiation, no audit trail messages of PS3.15. Calling AE titles can be limited
+(`calling_ae_titles`). Keep Isocenter inside the hospital's network.
+
+## 7 IHE AI Results (AIR)
+
+No integration statement is claimed, and no Connectathon has been attended. What there is of each actor and
+primitive:
+
+| actor or option | state |
+| --- | --- |
+| Evidence Creator: store results (RAD-43), SR | yes, profile `air` |
+| Evidence Creator: storage commitment (RAD-10) | yes, where the destination asks for it |
+| Qualitative findings | yes: present or absent, gate verdicts, use mark |
+| Measurements | yes, with method's algorithm and unit |
+| Locations (points) | yes: SCOORD or SCOORD3D POINT |
+| Regions (planar) | yes: SCOORD POLYLINE or SCOORD3D POLYGON |
+| Regions (segmentation) | SEG is sent beside the SR; the SR does not point into it yet |
+| Parametric maps | no |
+| Tracking identifiers | yes within a run; not yet kept over a patient's studies |
+| Image references | yes: image library, source images of groups and regions |
+| Key images | yes: KOS |
+| 'Not analysed' for held runs | yes: NASR; not for runs that failed |
+| Image Manager, Image Display, Imaging Workflow (AIW-I) | no |
+"""
+
+
+def conformance() -> str:
+    """The page, as Markdown. Services are looked up by name, since shared imports none of them."""
+    contexts = importlib.import_module("services.collect.contexts")
+    kinds = importlib.import_module("services.report.result_kinds")
+    taken = sorted(contexts.storage_sop_classes(), key=lambda uid: (UID(uid).name, uid))
+    syntaxes = sorted(contexts.transfer_syntaxes(), key=lambda uid: (UID(uid).name, uid))
+    sent = [[kind, UID(uid).name, uid] for kind, uids in kinds.SOP_CLASSES.items() for uid in uids]
+    return "\n".join([
+        INTRODUCTION, SCP.format(count=len(taken)), SCU + _table(["kind", "SOP class", "UID"], sent),
+        PROFILES_INTRODUCTION + _profiles(), REST,
+        "## Annex: SOP classes that are taken\n\n" + _uids(taken),
+        "## Annex: transfer syntaxes that are taken\n\n" + _uids(syntaxes),
+    ])  # fmt: skip
+
+
+def _profiles() -> str:
+    names = ["objects", *(name for name in Flavour.model_fields if any(name in p for p in PROFILES.values()))]
+    rows = [[f"`{profile}`", *(_said(given.get(name, "")) for name in names)] for profile, given in PROFILES.items()]
+    return _table(["profile", *names], rows)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _uids(uids: Iterable[str]) -> str:
+    return _table(["name", "UID"], [[UID(uid).name if UID(uid).name != uid else "–", uid] for uid in uids])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(conformance(), end="")

@@ -1,0 +1,153 @@
+"""What must agree in a run's objects; each check gives what differs, in words, and counts what it looked at."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from math import isclose
+
+from pydicom import Dataset
+
+from shared.verify.folder import Run
+from shared.verify.geometry import area, in_mm, length
+from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of
+
+_PRESENT_AND_ABSENT = {"52101004", "2667000"}
+
+
+@dataclass
+class Outcome:
+    """What a run's checks saw."""
+
+    differs: list[str] = field(default_factory=list)
+    recomputed: int = 0
+    compared: int = 0
+    referenced: int = 0
+
+
+def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
+    """All checks; references only where `images` are given."""
+    outcome = Outcome()
+    for path, report in run.of_modality("SR").items():
+        check_geometry(path.name, report, outcome)
+        if not is_about_findings(report):
+            continue
+        check_messages(path.name, groups_of(report), run, outcome)
+        check_pages(path.name, groups_of(report), run, outcome)
+    if images is not None:
+        known = {**images, **{str(ds.SOPInstanceUID): ds for ds in run.documents.values()}}
+        for path, ds in run.documents.items():
+            check_references(path.name, ds, known, outcome)
+    return outcome
+
+
+def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
+    """Each area and length again, from the coordinates in its group and the spacing in the image library."""
+    spacings = spacings_of(report)
+    for group in groups_of(report):
+        for number in group.numbers:
+            if not (number.is_area or number.is_length) or number.unit not in ("mm2", "mm"):
+                continue
+            again = _recompute(number, group, spacings)
+            outcome.recomputed += 1
+            if again is None:
+                outcome.differs.append(f"{name}: {group.name}: no geometry to compute {number.meaning} from")
+            elif not isclose(again, number.value, rel_tol=1e-4, abs_tol=0.006):
+                said = f"{number.meaning} {number.value:g} {number.unit}, but its outline gives {again:.2f}"
+                outcome.differs.append(f"{name}: {group.name}: {said}")
+
+
+def _recompute(number: Number, group: Group, spacings: dict[str, tuple[float, float]]) -> float | None:
+    if len(group.outlines) != 1:
+        return None
+    points = in_mm(group.outlines[0], spacings)
+    if points is None:
+        return None
+    return area(points) if number.is_area else length(points)
+
+
+def check_messages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) -> None:
+    """Each number of an ORU is one of the report's, by its code; of a classification its probability."""
+    numbers = [number for group in groups for number in group.numbers]
+    for path, message in run.messages.items():
+        if _is_held(message):
+            continue  # it was sent before there was a report
+        for said, code, value in _observed(message):
+            outcome.compared += 1
+            if not any(n.code[0] == code and _same(n.value, value) for n in numbers):
+                outcome.differs.append(f"{path.name}: {said} {value:g} is not in {name}")
+
+
+def _is_held(message: str) -> bool:
+    """Whether OBR-25 says that results are yet to come (HL7 table 0123: I)."""
+    requests = [line.split("|") for line in message.split("\r") if line.startswith("OBR|")]
+    return any(len(fields) > 25 and fields[25] == "I" for fields in requests)
+
+
+def _observed(message: str) -> Iterator[tuple[str, str, float]]:
+    """What, by which code, how much: NM values of findings and gates, and the probability (OBX-9) of coded ones."""
+    for line in message.split("\r"):
+        fields = line.split("|")
+        if fields[0] != "OBX" or len(fields) < 10:
+            continue
+        code, _, rest = fields[3].partition("^")
+        meaning = rest.split("^")[0]
+        if fields[2] == "NM" and fields[5]:
+            yield meaning, "gate-score" if code.startswith("gate-") else code, float(fields[5])
+        elif fields[2] == "CWE" and fields[5].split("^")[0] in _PRESENT_AND_ABSENT and fields[9]:
+            yield f"probability of {meaning}", "122157", float(fields[9])
+
+
+def check_pages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) -> None:
+    """Each number of the report, but not each image's of a series, is printed on the PDF."""
+    numbers = {(n.meaning, n.value, n.unit) for group in groups for n in group.numbers if not n.of_image}
+    for path, ds in run.of_modality("DOC").items():
+        printed = _printed(ds)
+        for meaning, value, _ in sorted(numbers):
+            outcome.compared += 1
+            if not any(_same(value, number) for number in printed):
+                outcome.differs.append(f"{path.name}: {meaning} {value:g} of {name} is not on the page")
+
+
+def _printed(ds: Dataset) -> list[float]:
+    from pypdf import PdfReader  # only who checks pages needs it
+
+    pages = PdfReader(BytesIO(ds.EncapsulatedDocument)).pages
+    text = " ".join(page.extract_text() for page in pages)
+    return [float(token) for token in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\d)", text)]
+
+
+def _same(exact: float, printed: float) -> bool:
+    """Whether `printed` is `exact`, rounded to three digits behind the point, or two from 10 on."""
+    return isclose(exact, printed, rel_tol=1e-9, abs_tol=0.000501 if abs(exact) < 10 else 0.00501)
+
+
+def check_references(name: str, ds: Dataset, known: Mapping[str, Dataset], outcome: Outcome) -> None:
+    """Every instance that is pointed to is there, of the same patient, and has the frame that is named."""
+    for reference in _references(ds):
+        uid = str(reference.ReferencedSOPInstanceUID)
+        outcome.referenced += 1
+        if uid not in known:
+            outcome.differs.append(f"{name}: points to {uid}, which is not here")
+            continue
+        other = known[uid]
+        if (
+            other.get("PatientID", "") != ds.get("PatientID", "")
+            or other.get("StudyInstanceUID") != ds.StudyInstanceUID
+        ):
+            outcome.differs.append(f"{name}: is of another patient or study than {uid}, to which it points")
+        frames = reference.get("ReferencedFrameNumber") or []
+        for frame in frames if isinstance(frames, Iterable) else [frames]:
+            if int(frame) > int(other.get("NumberOfFrames") or 1):
+                outcome.differs.append(f"{name}: points to frame {frame} of {uid}, which has fewer")
+
+
+def _references(ds: Dataset) -> Iterator[Dataset]:
+    """Items with a Referenced SOP Instance UID, but for the documents that this one replaces."""
+    for element in ds:
+        if element.VR != "SQ" or element.keyword == "PredecessorDocumentsSequence":
+            continue
+        for item in element.value:
+            if "ReferencedSOPInstanceUID" in item:
+                yield item
+            yield from _references(item)

@@ -1,0 +1,52 @@
+"""Reads a folder of results, and checks each run's objects against their geometry, their images and each other."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from shared.own_results import MANUFACTURER
+
+
+@dataclass
+class Run:
+    """The objects of one folder."""
+
+    folder: Path
+    documents: dict[Path, Dataset] = field(default_factory=dict)  # whole, pixels deferred
+    messages: dict[Path, str] = field(default_factory=dict)  # HL7
+
+    def of_modality(self, *modalities: str) -> dict[Path, Dataset]:
+        return {path: ds for path, ds in self.documents.items() if ds.get("Modality") in modalities}
+
+
+def read_runs(folder: Path) -> Iterator[Run]:
+    """Each folder below that holds results of Isocenter's."""
+    for place in sorted({path.parent for path in folder.rglob("*") if path.is_file()}):
+        run = Run(place)
+        for path in sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")):
+            if path.suffix == ".hl7":
+                run.messages[path] = path.read_bytes().decode("utf-8", "replace")
+            elif (ds := _read(path)) is not None and ds.get("Manufacturer") == MANUFACTURER:
+                run.documents[path] = ds
+        if run.documents or run.messages:
+            yield run
+
+
+def read_images(folders: Iterable[Path]) -> dict[str, Dataset]:
+    """Headers of the images below `folders`, by SOP Instance UID; whatever is no DICOM is passed over."""
+    images = {}
+    for path in (p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()):
+        ds = _read(path, ["SOPInstanceUID", "NumberOfFrames", "StudyInstanceUID", "PatientID", "Manufacturer"])
+        if ds is not None and "SOPInstanceUID" in ds:
+            images[str(ds.SOPInstanceUID)] = ds
+    return images
+
+
+def _read(path: Path, tags: list[str] | None = None) -> Dataset | None:
+    try:
+        return dcmread(path, specific_tags=tags, defer_size=1 << 20)
+    except (InvalidDicomError, OSError, EOFError):
+        return None

@@ -1,0 +1,109 @@
+"""The numbers of a structured report, each with the geometry that it stands beside."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pydicom import Dataset
+
+_AREA, _LENGTH = ("42798000", "SCT"), ("410668003", "SCT")
+_MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
+_TRACKING, _HORIZONTAL, _VERTICAL = "112039", "111026", "111066"
+Point = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Coordinates in a group: (column, row) of an image, or patient coordinates in mm where there is no image."""
+
+    graphic_type: str
+    points: list[Point]
+    sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A measured value; `of_image` says that it is one image's, among those of a whole series."""
+
+    code: tuple[str, str]
+    meaning: str
+    value: float
+    unit: str
+    of_image: bool
+
+    @property
+    def is_area(self) -> bool:
+        return self.code == _AREA
+
+    @property
+    def is_length(self) -> bool:
+        return self.code == _LENGTH
+
+
+@dataclass(frozen=True)
+class Group:
+    """A measurement group (TID 1410 or 1501)."""
+
+    name: str
+    numbers: list[Number] = field(default_factory=list)
+    outlines: list[Outline] = field(default_factory=list)
+
+
+def code_of(item: Dataset) -> tuple[str, str]:
+    """Value and scheme of a content item's concept name; empty where it has none."""
+    name = (item.get("ConceptNameCodeSequence") or [Dataset()])[0]
+    return str(name.get("CodeValue", "")), str(name.get("CodingSchemeDesignator", ""))
+
+
+def items_of(item: Dataset) -> Iterator[Dataset]:
+    """Every content item below, depth first."""
+    for child in item.get("ContentSequence") or []:
+        yield child
+        yield from items_of(child)
+
+
+def is_about_findings(report: Dataset) -> bool:
+    """Not the report that says that nothing was analysed."""
+    return all(code_of(item)[0] != _ANALYSIS_PERFORMED for item in items_of(report))
+
+
+def groups_of(report: Dataset) -> list[Group]:
+    """The report's measurement groups, in its order."""
+    return [_group(item) for item in items_of(report) if code_of(item) == (_MEASUREMENT_GROUP, "DCM")]
+
+
+def _group(item: Dataset) -> Group:
+    children = item.get("ContentSequence") or []
+    name = next((str(c.get("TextValue", "")) for c in children if code_of(c)[0] == _TRACKING), "")
+    numbers = [_number(c) for c in children if c.get("ValueType") == "NUM" and c.get("MeasuredValueSequence")]
+    found = [child for child in items_of(item) if child.get("ValueType") in ("SCOORD", "SCOORD3D")]
+    return Group(name, numbers, [_outline(child) for child in found])
+
+
+def _number(item: Dataset) -> Number:
+    measured = item.MeasuredValueSequence[0]
+    meaning = str(item.ConceptNameCodeSequence[0].get("CodeMeaning", ""))
+    unit = str(measured.MeasurementUnitsCodeSequence[0].CodeValue)
+    of_image = any(child.get("ValueType") == "IMAGE" for child in item.get("ContentSequence") or [])
+    return Number(code_of(item), meaning, float(measured.NumericValue), unit, of_image)
+
+
+def _outline(item: Dataset) -> Outline:
+    values = [float(v) for v in item.GraphicData]
+    size = 3 if item.ValueType == "SCOORD3D" else 2
+    points = [tuple(values[n : n + size]) for n in range(0, len(values), size)]
+    references = (c.ReferencedSOPSequence[0] for c in item.get("ContentSequence") or [] if "ReferencedSOPSequence" in c)
+    image = next((str(reference.ReferencedSOPInstanceUID) for reference in references), "")
+    return Outline(str(item.GraphicType), points, image)
+
+
+def spacings_of(report: Dataset) -> dict[str, tuple[float, float]]:
+    """(between rows, between columns) in mm of each image, as the report's own image library says (TID 1600)."""
+    spacings = {}
+    for group in items_of(report):
+        said = {code_of(c)[0]: c for c in group.get("ContentSequence") or [] if c.get("ValueType") == "NUM"}
+        if _VERTICAL not in said or _HORIZONTAL not in said:
+            continue
+        row, column = (float(said[code].MeasuredValueSequence[0].NumericValue) for code in (_VERTICAL, _HORIZONTAL))
+        for image in (c for c in group.ContentSequence if c.get("ValueType") == "IMAGE"):
+            spacings[str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)] = (row, column)
+    return spacings

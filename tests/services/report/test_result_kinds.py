@@ -1,0 +1,27 @@
+"""The list of kinds says which SOP classes come out; docs/conformance.md is written from it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+
+from services.report.facts import ResultObject, RunFacts
+from services.report.result_kinds import BUILDERS, OF_HELD, SOP_CLASSES, build_objects
+from shared.result_profiles import Flavour
+
+FLAVOURS = [Flavour(sr_flavour=name) for name in ("comprehensive-3d", "comprehensive", "enhanced")]
+
+
+@pytest.mark.parametrize("kind", SOP_CLASSES)
+def test_what_is_written_is_of_the_classes_that_are_stated(kind: str, dx_facts: RunFacts) -> None:
+    facts = replace(dx_facts, outcome="held", findings=[]) if kind in OF_HELD else dx_facts
+    wanted = dict.fromkeys((f.of_kind(kind) for f in FLAVOURS), ())
+    made: list[ResultObject] = build_objects(facts, kind, wanted, (BUILDERS | OF_HELD)[kind])
+    assert {dcmread(BytesIO(r.content)).SOPClassUID for r in made} == set(SOP_CLASSES[kind])
+
+
+def test_no_two_objects_share_a_series(dx_facts: RunFacts, written: Callable[..., list[ResultObject]]) -> None:
+    series = [dcmread(BytesIO(written(dx_facts, kind)[0].content)) for kind in BUILDERS]
+    assert len({ds.SeriesInstanceUID for ds in series}) == len({ds.SeriesNumber for ds in series}) == len(BUILDERS)
