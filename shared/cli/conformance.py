@@ -104,8 +104,10 @@ source's own, where that has every letter that is written.
 
 ## 6 Security
 
-No DICOM TLS, no user identity negotiation, no audit trail messages of PS3.15. Calling AE titles can be limited
-(`calling_ae_titles`). Keep Isocenter inside the hospital's network.
+collect speaks TLS on a port of its own where `tls_port` is set (1.2 or newer, PS3.15 B.9), with senders' certificates
+checked where `tls_client_authorities` names who signs them. send speaks no TLS. No user identity negotiation, no audit
+trail messages of PS3.15. Calling AE titles can be limited (`calling_ae_titles`). Keep Isocenter inside the hospital's
+network.
 
 ## 7 IHE AI Results (AIR)
 
