@@ -88,10 +88,13 @@ def power_cut(off: str = "") -> Count:
             at.system.power_cut()
         at.system.start_service("collect")
         at.wait(lambda: not any(m.is_alive() for m in at.modalities), "every image was taken")
-        time.sleep(1)  # rows follow their files within half a second
-        found = Count(acknowledged=len(at.answers.stored))
-        count_instances(at.book, at.system.data / "store", at.answers, found)
-        return found
+        deadline = time.monotonic() + _SOON
+        while True:
+            found = Count(acknowledged=len(at.answers.stored))
+            count_instances(at.book, at.system.data / "store", at.answers, found)
+            if time.monotonic() > deadline or not any("on the disk, not in the book" in what for what in found.lost):
+                return found
+            time.sleep(0.5)  # rows follow their files, on a busy machine by some seconds
 
 
 def stale_commit(off: str = "") -> Count:
