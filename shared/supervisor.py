@@ -64,11 +64,15 @@ class System:
 
         Raises:
             shared.serving.EnvironmentMissing: Triton is not set up; the text says what to do.
-            shared.serving.TritonNotStarted: Triton ended or did not become ready.
+            shared.serving.TritonNotStarted: Triton ended or did not become ready; the services are up, and `watch`
+                starts it again.
         """
         self.core.data_dir.mkdir(parents=True, exist_ok=True)
         book = open_book(self.core.database_url)
-        book.migrate()
+        if book.reachable():
+            book.migrate()
+        else:
+            say("the database does not answer; studies are taken meanwhile. Is isocenter.database_url right?")
         book.close()
         if self._starts_triton():
             self._server = self._own_triton()

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from sqlalchemy.exc import OperationalError
 
 from shared.cli.buttons import add_buttons
 from shared.cli.opening import ConfigOption, JsonOption, config_path, errors, fail, open_config, opened, problems_of
@@ -87,14 +86,16 @@ def up(config: ConfigOption = None) -> None:
         signal.signal(number, lambda *_: stop.set())
     system = System(page, path)
     try:
-        system.start(lambda text: errors.print(f"isocenter: {text}", highlight=False))
+        try:
+            system.start(lambda text: errors.print(f"isocenter: {text}", highlight=False, soft_wrap=True))
+        except TritonNotStarted as error:  # no reason to turn studies away
+            errors.print(f"isocenter: {error}", markup=False, highlight=False, soft_wrap=True)
+            errors.print("isocenter: Triton is started again; studies are taken meanwhile", highlight=False)
         errors.print(f"isocenter: up; models on {system.models_description}; Ctrl-C stops", highlight=False)
         while not stop.wait(1.0):
             system.watch()
-    except (EnvironmentMissing, TritonNotStarted) as error:
+    except EnvironmentMissing as error:
         fail(str(error), 1)
-    except OperationalError:
-        fail("the database does not answer: is it up, and is isocenter.database_url right?", 1)
     finally:
         system.stop()
     errors.print("isocenter: stopped")

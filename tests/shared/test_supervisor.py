@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from shared.serving.triton_server import TritonNotStarted
 from shared.settings import Config
 from shared.supervisor import System, _Child
 
@@ -72,3 +73,40 @@ def test_triton_is_started_again_beside_the_watch_and_not_at_every_look(system):
     assert triton.starts == 1, "a pause comes first"
     system.stop()
     assert triton.stops == 2
+
+
+def sleeper(_name):
+    return subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+
+
+def test_a_database_that_is_away_keeps_no_service_from_starting(tmp_path, monkeypatch):
+    """They wait for it themselves, and collect takes studies meanwhile."""
+    away = {"data_dir": str(tmp_path), "database_url": "postgresql+psycopg://nobody@127.0.0.1:9/none"}
+    system = System(Config({"isocenter": away, "triton": {"url": "127.0.0.1:9"}}), None)
+    monkeypatch.setattr(system, "_spawn", sleeper)
+    said = []
+    try:
+        system.start(said.append)
+        assert system.watch() == []
+    finally:
+        system.stop()
+    assert any("database does not answer" in text for text in said)
+
+
+def test_a_triton_that_does_not_start_leaves_the_services_up_and_is_started_again(system, monkeypatch):
+    class Unwilling(SlowTriton):
+        def start(self):
+            self.starts += 1
+            raise TritonNotStarted("not this time")
+
+    triton = Unwilling()
+    monkeypatch.setattr(system, "_spawn", sleeper)
+    monkeypatch.setattr(system, "_own_triton", lambda: triton)
+    try:
+        with pytest.raises(TritonNotStarted):
+            system.start()
+        assert system.watch() == ["triton"]
+        system._mending.join(10)
+        assert triton.starts == 2
+    finally:
+        system.stop()
