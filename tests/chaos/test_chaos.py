@@ -1,6 +1,4 @@
-"""The short form of `make chaos`: thirty studies on each store, with a seed that stays the same and a fresh one."""
-
-import random
+"""The short form of `make chaos`: thirty studies on each store, with a seed that stays the same."""
 
 import pytest
 
@@ -9,22 +7,20 @@ from tests.chaos.table import table
 
 pytestmark = [pytest.mark.system, pytest.mark.triton, pytest.mark.timeout(480)]
 
-STUDIES, SECONDS = 30, 30.0
-FRESH = random.SystemRandom().randrange(10**6)
+SEED, STUDIES, SECONDS = 1, 30, 30.0
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(FRESH, id="fresh")])
 @pytest.mark.parametrize(
     "store", ["embedded", pytest.param("servers", marks=[pytest.mark.postgres, pytest.mark.rabbitmq])]
 )
-def test_nothing_is_lost_stuck_or_doubled(store, seed, request, capsys, triton_environment):
+def test_nothing_is_lost_stuck_or_doubled(store, request, capsys, triton_environment):
     if store == "servers":
         request.getfixturevalue("servers")
     told = []
-    run = run_chaos(seed, store, STUDIES, SECONDS, say=told.append)
+    run = run_chaos(SEED, store, STUDIES, SECONDS, say=told.append)
     with capsys.disabled():
         print(
-            f"\nchaos on {store}: SEED={seed}, {run.faults.total()} faults, {run.count.acknowledged} instances", end=""
+            f"\nchaos on {store}: SEED={SEED}, {run.faults.total()} faults, {run.count.acknowledged} instances", end=""
         )
     assert run.faults.total() > 5, run.missed
     assert not run.count.violations, "\n".join([*told, table([run]), *run.count.violations])
