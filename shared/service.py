@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from celery import Celery
@@ -20,6 +21,8 @@ from shared.store import Book, open_book
 
 log = logging.getLogger(__name__)
 
+_WAITS = "this service waits for it and goes on by itself; is isocenter.database_url right?"
+
 
 @dataclass(frozen=True)
 class Service:
@@ -33,14 +36,16 @@ class Service:
     bus: Bus
 
 
-def start_service(name: str) -> Service:
-    """Reads the configuration, starts logging and metrics, and opens the book at its newest schema."""
+def start_service(name: str, migrated: bool = True) -> Service:
+    """Reads the configuration, starts logging and metrics, and opens the book at its newest schema. Not `migrated`: the
+    caller can begin without the database, and brings it to its schema itself."""
     config = load_config()
     core = config.section(Core)
     start_logging(name, core.log_level)
     core.data_dir.mkdir(parents=True, exist_ok=True)
     book = open_book(core.database_url)
-    migrate_when_there(book)
+    if migrated:
+        migrate_when_there(book)
     app = celery_app(core.broker_url, core.data_dir, core.broker_prefix)
     _serve_metrics()
     return Service(name, config, core, book, app, Bus(book, app, core.broker_prefix))
@@ -57,23 +62,38 @@ def _serve_metrics() -> None:
     start_http_server(int(port), addr=host, registry=registry)
 
 
-def migrate_when_there(book: Book, pause: float = 2.0) -> None:
+def _told_to_stop(seconds: float) -> bool:
+    if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+        raise SystemExit(0)
+    time.sleep(seconds)
+    return False
+
+
+def migrate_when_there(
+    book: Book, pause: float = 2.0, meanwhile: str = _WAITS, told_to_stop: Callable[[float], bool] = _told_to_stop
+) -> bool:
     """Brings the book to its newest schema, and waits for its database as long as that takes: a service that dies of it
     only fills the log, and is started later and later.
+
+    Args:
+        book: whose database may be away.
+        pause: seconds between two attempts.
+        meanwhile: what becomes of the work, for the log.
+        told_to_stop: waits a pause, and says whether there is no more to be waited for.
+
+    Returns:
+        Whether it is there; false only when `told_to_stop` says so.
 
     Raises:
         SystemExit: it was told to stop meanwhile (where the signals to stop are blocked, to be waited for later).
     """
-    outage = Outage(
-        log, "database", "this service waits for it and goes on by itself; is isocenter.database_url right?"
-    )
+    outage = Outage(log, "database", meanwhile)
     while True:
         try:
             book.migrate()
             outage.over()
-            return
+            return True
         except (OperationalError, InterfaceError) as error:
             outage.met(error)
-        if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
-            raise SystemExit(0)
-        time.sleep(pause)
+        if told_to_stop(pause):
+            return False

@@ -18,12 +18,17 @@ ROOT = Path(__file__).parents[1]
 class CollectProcess:
     """`python -m services.collect` on a free port, with its data in `folder`, all its processes in one group."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, database_url: str = "", **settings: object) -> None:
         self.folder, self.port = folder, free_port()
         self.store = folder / "data" / "store"
+        self.database_url = database_url or f"sqlite:///{folder}/data/isocenter.db"
         values = {"host": "127.0.0.1", "port": self.port, "stop_seconds": 5, "least_free_bytes": 0, **settings}
         lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
-        page = f'[isocenter]\ndata_dir = "{folder}/data"\n[collect]\n' + "\n".join(lines) + "\n"
+        page = (
+            f'[isocenter]\ndata_dir = "{folder}/data"\ndatabase_url = "{self.database_url}"\n[collect]\n'
+            + "\n".join(lines)
+            + "\n"
+        )
         (folder / "isocenter.toml").write_text(page)
         self._running: subprocess.Popen[bytes] | None = None
 
@@ -59,13 +64,19 @@ class CollectProcess:
             self._running.wait()
             self._running = None
 
+    def listeners(self) -> list[int]:
+        """The listener processes that run now."""
+        assert self._running
+        children = Path(f"/proc/{self._running.pid}/task").glob("*/children")
+        return sorted(int(one) for path in children for one in path.read_text().split())
+
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 
     @contextmanager
     def book(self) -> Iterator[Book]:
         """Its book, opened beside it."""
-        book = open_book(f"sqlite:///{self.folder}/data/isocenter.db")
+        book = open_book(self.database_url)
         yield book
         book.close()
 

@@ -21,6 +21,7 @@ from services.collect.handlers import (
     study_values,
     to_be_read,
 )
+from services.collect.register import EVERY_STUDY
 from services.collect.returned import write_returned
 from shared.store import Book, Instance, Journal, Quarantine, Study
 from shared.store.moves import move
@@ -85,9 +86,10 @@ class Index:
         self._wanted.set()
 
     def pending_studies(self) -> set[str]:
-        """Studies of which rows wait."""
+        """Studies of which rows wait; `EVERY_STUDY` among them while files of who knows which have lost their rows."""
         with self._lock:
-            return {r.header.study_instance_uid for r in self._pending if isinstance(r, StoredInstance)}
+            waiting = {r.header.study_instance_uid for r in self._pending if isinstance(r, StoredInstance)}
+            return waiting | {EVERY_STUDY} if self._dropped else waiting
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -122,14 +124,11 @@ class Index:
     def _mend_dropped(self) -> None:
         if not self._dropped or not self.mend:
             return
-        with self._lock:
-            dropped, self._dropped = self._dropped, 0
+        dropped = self._dropped
         log.warning("index rows were dropped while the database was away, reading them from files count=%d", dropped)
-        try:
-            self.mend()
-        except Exception:
-            self._dropped += dropped
-            raise
+        self.mend()
+        with self._lock:
+            self._dropped -= dropped
 
 
 def write_each(book: Book, batch: list[Row], duplicates: Policy = "keep-first") -> int:

@@ -12,12 +12,13 @@ from services.collect.completion import Completion
 from services.collect.folder import StoreFolder
 from services.collect.index import Index
 from services.collect.keeper import Keeper
+from services.collect.opening import Opening
 from services.collect.process import STOPS
 from services.collect.processes import Processes
 from services.collect.quiet import quiet_pydicom
 from services.collect.reception import Reception
 from services.collect.reconcile import Reconciler, reconcile_studies
-from services.collect.register import LocalDesk, Register
+from services.collect.register import EVERY_STUDY, LocalDesk, Owner, Register
 from services.collect.scp import Listener
 from services.collect.settings import Settings
 from services.collect.station import Station, bound_sockets, reports_of, usable_cores
@@ -42,16 +43,19 @@ class Collect:
     def __init__(self, service: Service, settings: Settings) -> None:
         self.service, self.settings = service, settings
         self.folder = StoreFolder(service.core.store_dir, durable=settings.durability == "instance")
+        self.register = Register(settings.most_associations, settings.most_associations_per_ae)
         files = StudyFiles(service.book, self.folder, settings.duplicates)
         self.reconciler = Reconciler(files, settings.stale_seconds)
-        self.register = Register(settings.most_associations, settings.most_associations_per_ae)
         self.completion = Completion(service.book, settings, self.register.studies)
-        self.completion.awaits = self.reconciler.awaits
+        self.completion.awaits = self._awaits
         self.completion.each_round = [_every(_CLEAN_SECONDS, self._clean), _every(_MEASURE_SECONDS, self._measure)]
         self.ringer = Ringer(service.bus)
         retention = service.config.section(Retention)
         self.keeper = Keeper(self.reconciler, Sweep(service.book, service.core, retention, self.folder.free_bytes))
         self.reports: Reports = reports_of(settings, service.config, service.book, self.folder)
+        self.opening = Opening(
+            service.book, [self.ringer.start, self.completion.start, self.reports.start, self.keeper.start]
+        )
         self.count = settings.processes or usable_cores()
         self.processes: Processes | None = None
         self.station: Station | None = None
@@ -62,8 +66,8 @@ class Collect:
             )
 
     def start(self) -> None:
-        """Listens at once; what a crash left is mended beside that, before the study that it touches is complete."""
-        self.ringer.start()
+        """Listens at once, with or without the database; what a crash left is mended beside that, before the study that
+        it touches is complete."""
         sockets = _bound(self.settings)
         if self.station:
             self.station.start(*sockets)
@@ -71,9 +75,7 @@ class Collect:
             self.processes = Processes(self.count, sockets, self.register, self._mend)
             self.processes.start()
         self._sockets = sockets
-        self.completion.start()
-        self.reports.start()
-        self.keeper.start()
+        self.opening.start()
         self._measure()
         log.info("listening ae_title=%s processes=%d ports=%s", self.settings.ae_title, self.count, self.ports)
 
@@ -104,16 +106,22 @@ class Collect:
             self.station.stop()
         if self.processes:
             self.processes.stop(self.settings.stop_seconds)
-        self.reports.stop()
-        self.completion.stop()
-        self.keeper.stop()
-        self.ringer.stop()
+        if self.opening.stop():
+            self.reports.stop()
+            self.completion.stop()
+            self.keeper.stop()
+            self.ringer.stop()
 
-    def _mend(self, owner: int) -> None:
+    def _awaits(self, study_instance_uid: str) -> bool:
+        return EVERY_STUDY in self.register.studies() or self.reconciler.awaits(study_instance_uid)
+
+    def _mend(self, owner: Owner) -> None:
         """What a listener process left: half-written files, and files whose rows it had still to write."""
         self._clean()
         held = self.register.studies(owner)
-        if held:
+        if EVERY_STUDY in held:
+            self.reconciler.mend_dropped()
+        elif held:
             found = reconcile_studies(self.service.book, self.folder, held, self.settings.duplicates)
             log.info("mended after a listener process studies=%d indexed=%d", len(held), found.indexed)
 
@@ -154,7 +162,7 @@ def main() -> None:
     # Blocked before any thread starts, so that none but sigwait below takes them: a handler that only sets an event
     # runs late or never when another thread gets the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    service = start_service("collect")
+    service = start_service("collect", migrated=False)
     quiet_pydicom()
     collect = Collect(service, service.config.section(Settings))
     collect.start()

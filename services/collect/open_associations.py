@@ -61,6 +61,8 @@ class OpenAssociations:
             held = (
                 set().union(*self._studies.values()) | pending_studies()
             )  # an association that ended has added its rows
+            for study_instance_uid in held - self._held:
+                self._desk.hold(study_instance_uid)
             for study_instance_uid in self._held - held:
                 self._desk.let_go(study_instance_uid)
             self._held = set(held)

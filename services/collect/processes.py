@@ -1,6 +1,7 @@
 """The listener processes: started, watched, started again when they die, and stopped."""
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -12,7 +13,8 @@ from collections.abc import Callable
 
 from prometheus_client import multiprocess
 
-from services.collect.register import Register
+from services.collect.mending import Mending
+from services.collect.register import Owner, Register
 from shared.metrics_folder import METRICS_FOLDER
 
 log = logging.getLogger(__name__)
@@ -26,9 +28,11 @@ class Processes:
     """Each has a thread that starts it, answers its questions to the register, and waits for its end."""
 
     def __init__(
-        self, count: int, sockets: list[socket.socket], register: Register, mend: Callable[[int], None]
+        self, count: int, sockets: list[socket.socket], register: Register, mend: Callable[[Owner], None]
     ) -> None:
-        self._sockets, self._register, self._mend = sockets, register, mend
+        self._sockets, self._register = sockets, register
+        self._mending = Mending(mend, register.forget)
+        self._owners = itertools.count(1)  # one a life: what the last one held stays held while the next one works
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping, self._lock = threading.Event(), threading.Lock()
         self._threads = [
@@ -37,6 +41,7 @@ class Processes:
         ]
 
     def start(self) -> None:
+        self._mending.start()
         for thread in self._threads:
             thread.start()
 
@@ -60,6 +65,7 @@ class Processes:
                 process.kill()
         for thread in self._threads:
             thread.join(timeout=10)
+        self._mending.stop()
 
     def pids(self) -> list[int]:
         """The processes that run now."""
@@ -81,19 +87,22 @@ class Processes:
         """One life of a process. This thread lasts as long: the kernel ends the process with the thread that started
         it (prctl(2), PR_SET_PDEATHSIG)."""
         ours, theirs = socket.socketpair()
+        owner = next(self._owners)
         with ours:
             with theirs:
                 process = self._spawn(theirs)
             if process is None:
                 return
             log.info("listener process started number=%d pid=%d", number, process.pid)
-            self._register.serve(number, ours)
+            self._register.serve(owner, ours)
             code = process.wait()
         with self._lock:
             self._running.pop(number, None)
         if not self._stopping.is_set():
             log.error("listener process died number=%d pid=%d code=%d", number, process.pid, code)
-        self._clean_up(number, process.pid)
+        if METRICS_FOLDER in os.environ:
+            multiprocess.mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+        self._mending.left(owner)
 
     def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes] | None:
         passed = [theirs, *self._sockets]
@@ -105,16 +114,3 @@ class Processes:
             process = subprocess.Popen(command, pass_fds=[one.fileno() for one in passed], stdin=subprocess.DEVNULL)
             self._running[int(threading.current_thread().name.rpartition("-")[2])] = process
             return process
-
-    def _clean_up(self, number: int, pid: int) -> None:
-        if METRICS_FOLDER in os.environ:
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
-        while True:
-            try:
-                self._mend(number)
-                break
-            except Exception as error:  # the database is away: the studies stay held until it is back
-                log.warning("rows of a listener process not mended yet cause=%s", type(error).__name__)
-                if self._stopping.wait(1.0):
-                    return
-        self._register.forget(number)

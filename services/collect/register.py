@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from typing import Protocol
 
 Owner = int
+EVERY_STUDY = "*"  # held by a process whose rows did not all find room: which studies they were of is not known
 
 
 class Desk(Protocol):
