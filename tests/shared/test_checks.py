@@ -20,6 +20,11 @@ def closed_port() -> int:
 
 
 @pytest.fixture
+def core(tmp_path: Path) -> Core:
+    return Core(data_dir=tmp_path)
+
+
+@pytest.fixture
 def celery(core: Core) -> Celery:
     return celery_app(core.broker_url, core.data_dir, core.broker_prefix)
 
