@@ -97,20 +97,21 @@ GAVE_UP: dict[type, Event] = {
 }
 
 
-def _is_waiting(session: Session, stage: Stage) -> list[ColumnElement[bool]]:
+def _is_waiting(session: Session, stage: Stage, only: list[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
     now, table = database_now(session), stage.table
     return [
         col(table.state).in_(stage.states),
         lease_has_ended(table, now, stage.lease),
         or_(col(table.next_at).is_(None), col(table.next_at) <= now),
-        *stage.only(),
+        *only,
     ]
 
 
 def waiting(book: Book, stage: Stage) -> int:
     """How many rows wait for the stage and could be taken now."""
+    only = stage.only()
     with book.read() as session:
-        count = select(func.count()).select_from(stage.table).where(*_is_waiting(session, stage))
+        count = select(func.count()).select_from(stage.table).where(*_is_waiting(session, stage, only))
         return session.scalar(count) or 0
 
 
@@ -127,8 +128,9 @@ class Claim:
 def claim(book: Book, stage: Stage) -> Claim | None:
     """Takes the row whose turn it is; None when nothing waits."""
     token = f"{stage.owner}:{uuid.uuid4().hex[:12]}"
+    only = stage.only()  # it may wait for a server that hangs, and SQLite has one lock for all who write
     with book.write() as session:
-        query = select(stage.table).where(*_is_waiting(session, stage)).order_by(col(stage.table.due_at)).limit(1)
+        query = select(stage.table).where(*_is_waiting(session, stage, only)).order_by(col(stage.table.due_at)).limit(1)
         row = cast("Row | None", session.scalars(query.with_for_update(skip_locked=True)).first())
         if row is None:
             return None

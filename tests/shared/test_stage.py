@@ -208,6 +208,23 @@ def test_a_stage_takes_only_what_it_may_take_at_the_moment(book):
     assert run_next(book, stage)
 
 
+def test_who_asks_what_may_be_taken_holds_no_lock(book):
+    """A server that hangs is waited for: meanwhile others write."""
+    add_study(book, "1")
+    other, asked = open_book(book.url), []
+
+    def only():
+        add_study(other, f"2.{len(asked)}", state=StudyState.COLLECTING)
+        asked.append(True)
+        return []
+
+    stage = stage_of(lambda _: lambda session, row: move(session, row, StudyEvent.REFUSED), only=only)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run_next, book, stage).result(20)
+    assert asked
+    other.close()
+
+
 def test_what_brings_its_worker_down_each_time_ends_dead(book):
     """kill -9 leaves no word: only the count of how often the row was taken up tells."""
     add_study(book, "1.2.3")
