@@ -100,7 +100,7 @@ class StudyFiles:
         except (UnreadableInstance, OSError) as error:
             log.warning("strange file in the store path=%s reason=%s", where, error)
             return None
-        if place(header).with_suffix("").as_posix() != where.removesuffix(".dcm").partition("~")[0]:
+        if place(header).removesuffix(".dcm") != where.removesuffix(".dcm").partition("~")[0]:
             log.warning("strange file in the store path=%s reason=another instance", where)
             return None
         return StoredInstance(header, where, status.st_size, digest, datetime.fromtimestamp(status.st_mtime, UTC))
