@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, func, or_, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col, select
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_UNWRITTEN = 600.0  # seconds that an outcome waits for the database
 _NO_ROOM_DELAY = timedelta(seconds=30)
+# Internal: a server that has become a standby, or has ended the transaction of a process that was stopped meanwhile.
+_AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 
 Save = Callable[[Session, Row], None]
 
@@ -187,7 +189,7 @@ def _written(stage: Stage, write: Callable[[], None]) -> None:
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError, NoConnection) as error:
+        except _AWAY as error:
             if time.monotonic() + pause > deadline:
                 log.error("outcome not written, it will be worked out again stage=%s", stage.name)
                 return None
