@@ -67,6 +67,8 @@ class StoreFolder:
             there = self.root / place
             if there.is_file() and data_set_sha256(there) == digest:  # reading a pipe that lies there would never end
                 kept = Kept.KNOWN
+                if self.durable:  # it may have come under settings that did not wait for the disk
+                    sync_file(self.root / place)
             else:
                 place, kept = place_beside(place, digest), Kept.BESIDE
                 if not beside and not (self.root / place).exists():

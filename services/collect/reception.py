@@ -115,7 +115,7 @@ class Reception:
             log.warning(
                 "other bytes under a known UID kept beside study_instance_uid=%s", stored.header.study_instance_uid
             )
-        if self.settings.durability == "association" and kept is not Kept.KNOWN:
+        if self.settings.durability == "association":  # known bytes too: who brought them may not have come to it
             with self._lock:
                 self._unsynced[association].append(stored.path)
 

@@ -86,3 +86,13 @@ def test_only_what_nobody_writes_any_more_is_removed(store: StoreFolder) -> None
     os.utime(old, (time.time() - 500, time.time() - 500))
     assert store.remove_stale(120) == 1
     assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_known_bytes_that_came_without_durability_are_forced_to_the_disk(tmp_path: Path, monkeypatch) -> None:
+    relaxed = StoreFolder(tmp_path / "store", durable=False)
+    relaxed.keep(*_args(relaxed, b"first"))
+    synced: list[Path] = []
+    monkeypatch.setattr(folder_module, "sync_file", synced.append)
+    strict = StoreFolder(tmp_path / "store")
+    assert strict.keep(*_args(strict, b"first"))[0] is Kept.KNOWN
+    assert strict.root / PLACE in synced

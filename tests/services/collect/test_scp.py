@@ -398,6 +398,27 @@ def test_durability_by_association_syncs_at_its_end(start, associate, tools, mon
     tools.until(lambda: sorted(synced) == sorted(f"{ds.SOPInstanceUID}.dcm" for ds in images))
 
 
+def test_an_image_that_is_sent_again_after_its_sync_failed_is_synced_then(start, associate, tools, monkeypatch) -> None:
+    synced: list[str] = []
+    refuses = [OSError(5, "Input/output error")]
+
+    def sync(path: Path) -> None:
+        if refuses:
+            raise refuses.pop()
+        synced.append(path.name)
+
+    monkeypatch.setattr("services.collect.folder.sync_file", sync)
+    collect, ds = start(durability="association"), tools.image(STUDY)
+    first = associate(collect)
+    assert tools.post(first, ds) == 0
+    first.release()
+    tools.until(lambda: not refuses)
+    again = associate(collect)
+    assert tools.post(again, ds) == 0
+    again.release()
+    tools.until(lambda: synced == [f"{ds.SOPInstanceUID}.dcm"])
+
+
 def test_header_errors_are_one_kind() -> None:
     with pytest.raises(UnreadableInstance):
         read_header(Path(__file__))
