@@ -24,7 +24,7 @@ def write_durably(path: Path, content: bytes) -> None:
         raise
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: Path | str) -> None:
     """Forces a file's bytes to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -33,7 +33,7 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: Path | str) -> None:
     """Forces a folder's entries to the disk; file systems that can't are let be."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, func, or_, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col, select
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_UNWRITTEN = 600.0  # seconds that an outcome waits for the database
 _NO_ROOM_DELAY = timedelta(seconds=30)
+# Internal: a server that has become a standby, or has ended the transaction of a process that was stopped meanwhile.
+_AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 
 Save = Callable[[Session, Row], None]
 
@@ -97,20 +99,21 @@ GAVE_UP: dict[type, Event] = {
 }
 
 
-def _is_waiting(session: Session, stage: Stage) -> list[ColumnElement[bool]]:
+def _is_waiting(session: Session, stage: Stage, only: list[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
     now, table = database_now(session), stage.table
     return [
         col(table.state).in_(stage.states),
         lease_has_ended(table, now, stage.lease),
         or_(col(table.next_at).is_(None), col(table.next_at) <= now),
-        *stage.only(),
+        *only,
     ]
 
 
 def waiting(book: Book, stage: Stage) -> int:
     """How many rows wait for the stage and could be taken now."""
+    only = stage.only()
     with book.read() as session:
-        count = select(func.count()).select_from(stage.table).where(*_is_waiting(session, stage))
+        count = select(func.count()).select_from(stage.table).where(*_is_waiting(session, stage, only))
         return session.scalar(count) or 0
 
 
@@ -127,8 +130,9 @@ class Claim:
 def claim(book: Book, stage: Stage) -> Claim | None:
     """Takes the row whose turn it is; None when nothing waits."""
     token = f"{stage.owner}:{uuid.uuid4().hex[:12]}"
+    only = stage.only()  # it may wait for a server that hangs, and SQLite has one lock for all who write
     with book.write() as session:
-        query = select(stage.table).where(*_is_waiting(session, stage)).order_by(col(stage.table.due_at)).limit(1)
+        query = select(stage.table).where(*_is_waiting(session, stage, only)).order_by(col(stage.table.due_at)).limit(1)
         row = cast("Row | None", session.scalars(query.with_for_update(skip_locked=True)).first())
         if row is None:
             return None
@@ -185,7 +189,7 @@ def _written(stage: Stage, write: Callable[[], None]) -> None:
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError, NoConnection) as error:
+        except _AWAY as error:
             if time.monotonic() + pause > deadline:
                 log.error("outcome not written, it will be worked out again stage=%s", stage.name)
                 return None

@@ -17,6 +17,9 @@ _COMMAND, _LAST = 1, 2  # PS3.8 E.2: bits of the message control header
 _C_STORE_RQ, _C_STORE_RSP = b"\x01\x00", b"\x01\x80"
 _NO_DATA_SET = b"\x01\x01"  # PS3.7 9.3.1.1: (0000,0800)
 
+_ELEMENT_HEAD = struct.Struct("<HHL").unpack_from
+_ANSWER = struct.Struct("<HHL2s HHLH HHL2s HHLH").pack  # (0000,0100), (0000,0120), (0000,0800), (0000,0900)
+
 
 class BadCommand(Exception):
     """The command set is no command set, or lacks what a C-STORE-RQ must say."""
@@ -56,7 +59,7 @@ def _elements(command: bytes | bytearray) -> dict[int, bytes]:
     found, at = dict[int, bytes](), 0
     while at < len(command):
         try:
-            group, element, length = struct.unpack_from("<HHL", command, at)
+            group, element, length = _ELEMENT_HEAD(command, at)
         except struct.error as error:
             raise BadCommand("the command set is cut") from error
         at += 8 + length
@@ -72,14 +75,17 @@ def _uid(value: bytes) -> str:
 
 def store_response(request: StoreRequest, status: int, comment: str, maximum_pdu_bytes: int) -> bytes:
     """The C-STORE-RSP as PDUs (PS3.7 9.3.1.2), each no longer than the peer takes (0: any length)."""
-    body = _element(0x0002, _even(request.sop_class_uid)) + _element(0x0100, _C_STORE_RSP)
-    body += _element(0x0120, struct.pack("<H", request.message_id)) + _element(0x0800, _NO_DATA_SET)
-    body += _element(0x0900, struct.pack("<H", status))
+    body = _element(0x0002, _even(request.sop_class_uid))
+    body += _ANSWER(
+        0, 0x0100, 2, _C_STORE_RSP, 0, 0x0120, 2, request.message_id, 0, 0x0800, 2, _NO_DATA_SET, 0, 0x0900, 2, status
+    )
     if comment:
         body += _element(0x0902, _even(comment[:64], " "))
     body += _element(0x1000, _even(request.sop_instance_uid))
     command = _element(0x0000, struct.pack("<L", len(body))) + body
     most = max(1, maximum_pdu_bytes - 6) if maximum_pdu_bytes else len(command)
+    if len(command) <= most:
+        return _pdu(request.context_id, _COMMAND | _LAST, command)
     pieces = [command[at : at + most] for at in range(0, len(command), most)]
     return b"".join(
         _pdu(request.context_id, _COMMAND | (_LAST if n == len(pieces) else 0), piece)

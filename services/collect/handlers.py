@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Any
 
 from shared.dicom.header import Header
@@ -85,14 +84,14 @@ def judge(header: Header, affected_sop_class_uid: str, affected_sop_instance_uid
         raise Refusal(DOES_NOT_MATCH, "SOPInstanceUID is not the affected SOP instance", "mismatch")
 
 
-def place(header: Header) -> PurePosixPath:
+def place(header: Header) -> str:
     """Where the instance lies, below the store's folder."""
-    return PurePosixPath(header.study_instance_uid, header.series_instance_uid, f"{header.sop_instance_uid}.dcm")
+    return f"{header.study_instance_uid}/{header.series_instance_uid}/{header.sop_instance_uid}.dcm"
 
 
-def place_beside(place: PurePosixPath, sha256: str) -> PurePosixPath:
+def place_beside(place: str, sha256: str) -> str:
     """Where other bytes under the same UID lie."""
-    return place.with_name(f"{place.stem}~{sha256[:8]}.dcm")
+    return f"{place.removesuffix('.dcm')}~{sha256[:8]}.dcm"
 
 
 def is_beside(name: str) -> bool:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import logging
 import os
-from pathlib import Path
 
 from services.collect.c_store import StoreRequest, file_start
 from services.collect.handlers import OUT_OF_RESOURCES, Refusal
@@ -19,11 +18,11 @@ class Incoming:
     """A half-written file below the store's incoming folder. What can't be written is counted and thrown away, so that
     the sender gets its answer: `refusal` says which.
 
-    `start` is the length of what stands before the data set in the file, `size` that of the data set, `head` its first
-    bytes (as many as came at once, at most 64 KiB).
+    The file stays open, as `descriptor`, until it is discarded. `start` is the length of what stands before the data
+    set in the file, `size` that of the data set, `head` its first bytes (as many as came at once, at most 64 KiB).
     """
 
-    def __init__(self, request: StoreRequest, transfer_syntax_uid: str, path: Path, most_bytes: int) -> None:
+    def __init__(self, request: StoreRequest, transfer_syntax_uid: str, path: str, most_bytes: int) -> None:
         self.request, self.transfer_syntax_uid, self.path = request, transfer_syntax_uid, path
         self._before = file_start(request, transfer_syntax_uid)
         self.start = len(self._before)
@@ -33,9 +32,10 @@ class Incoming:
         self._digest = hashlib.sha256()
         self._pieces: list[memoryview] = []
         self._waiting = 0
-        self._descriptor = -1
+        self._is_ours = True
+        self.descriptor = -1
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         except OSError as error:
             self.refuse(disk_refuses(error))
 
@@ -71,36 +71,45 @@ class Incoming:
     def _write(self) -> None:
         for piece in self._pieces:
             self._digest.update(piece)
+        total = self._waiting
         if self._before:
-            self.head = b"".join(self._pieces)[:_HEAD_BYTES]
+            self.head = _first_bytes(self._pieces, _HEAD_BYTES)
+            total += len(self._before)
             self._pieces.insert(0, memoryview(self._before))
             self._before = b""
-        total = sum(map(len, self._pieces))
-        written = os.writev(self._descriptor, self._pieces)
+        written = os.writev(self.descriptor, self._pieces)
         if written < total:  # a disk that fills up writes what fits, and says so the next time
             rest = memoryview(b"".join(self._pieces))[written:]
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(self.descriptor, rest) :]
 
     def refuse(self, refusal: Refusal) -> None:
         """Gives the file up; the first reason stays."""
         self.refusal = self.refusal or refusal
         self.discard()
 
-    def close(self) -> None:
-        """Ends the writing; the file is whole, or `refusal` says why there is none."""
-        self.flush()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    def taken(self) -> None:
+        """The file lies elsewhere by now."""
+        self._is_ours = False
 
     def discard(self) -> None:
-        """Removes the file, where nobody has taken it; it was never acknowledged."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        """Closes the file, and removes it where nobody has taken it; it was never acknowledged."""
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
+        if self._is_ours:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+def _first_bytes(pieces: list[memoryview], most: int) -> bytes:
+    """A copy of what the pieces begin with; mostly the first of them is enough."""
+    first = bytearray()
+    for piece in pieces:
+        first += piece[: most - len(first)]
+        if len(first) == most:
+            break
+    return bytes(first)
 
 
 def disk_refuses(error: OSError) -> Refusal:

@@ -17,9 +17,9 @@ class IncomingFolder:
         self.path, self._lock = _locked_folder(incoming)
         self._numbers = itertools.count()
 
-    def next_path(self) -> Path:
+    def next_path(self) -> str:
         """A name that no file has."""
-        return self.path / f"{next(self._numbers)}.dcm"
+        return f"{self.path}/{next(self._numbers)}.dcm"
 
     def close(self) -> None:
         """Nothing is written any more."""

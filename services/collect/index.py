@@ -30,6 +30,7 @@ from shared.study import StudyEvent
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
+_BREATH_SECONDS = 0.25  # many short associations that end one after the other share a transaction
 _MOST_IN_A_BATCH = 2000  # a transaction of this size takes SQLite a few tenths of a second
 # The database, not the row, is at fault: it is away, is a standby that takes no writes, or lacks its tables.
 _AWAY = (OperationalError, InterfaceError, InternalError, ProgrammingError, NoConnection)
@@ -96,6 +97,7 @@ class Index:
             self._wanted.wait(FLUSH_SECONDS)
             self._wanted.clear()
             self._try_flush()
+            self._stopping.wait(_BREATH_SECONDS)
         self._try_flush()
 
     def _try_flush(self) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -13,10 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class QuarantineFolder:
-    """`<root>/dicom/<year-month>/<digest>`: a sender that repeats the same bytes for ever fills no disk."""
+    """`<root>/dicom/<year-month>/<digest>`: a sender that repeats the same bytes for ever fills no disk, and of what
+    nobody has acknowledged nothing takes the last `least_free_bytes` of it."""
 
-    def __init__(self, root: Path, index: Index) -> None:
-        self.root, self.index = root, index
+    def __init__(self, root: Path, index: Index, least_free_bytes: int = 0) -> None:
+        self.root, self.index, self.least_free_bytes = root, index, least_free_bytes
 
     def keep_file(self, received: Path, peer: str, reason: str, cause: str) -> None:
         """Moves a received file into quarantine.
@@ -32,15 +34,23 @@ class QuarantineFolder:
         self._note(place, known, peer, reason, cause)
 
     def keep_bytes(self, data: bytes, peer: str, reason: str, cause: str) -> None:
-        """Writes bytes that are no DICOM message into quarantine.
+        """Writes bytes that are no DICOM message into quarantine; without room for them only their reason is told.
 
         Raises:
             OSError: the disk refuses.
         """
         place = self._place(hashlib.sha256(data).hexdigest(), ".bin")
         known = place.exists()
+        if not known and self._room(place.parent) <= len(data):
+            metrics.QUARANTINED.labels("dicom", cause).inc()
+            log.warning("not kept, no room left on the disk cause=%s peer=%s reason=%s", cause, peer, reason)
+            return
         place.write_bytes(data)
         self._note(place, known, peer, reason, cause)
+
+    def _room(self, folder: Path) -> int:
+        stat = os.statvfs(folder)
+        return stat.f_bavail * stat.f_frsize - self.least_free_bytes
 
     def _place(self, digest: str, suffix: str) -> Path:
         now: datetime = utc_now()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Hashable
 from pathlib import Path
@@ -27,6 +28,8 @@ from shared.store import utc_now
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.2  # the disk is asked this often; least_free_bytes is far more than comes in between
+
 
 class Reception:
     """Judges, files and indexes received files."""
@@ -39,16 +42,20 @@ class Reception:
         self.open = open_associations
         self._unsynced: dict[Hashable, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
+        self._free_bytes, self._looked_at = 0, float("-inf")
 
     def room(self) -> int:
         """Bytes that may still be written; none or less: no more is taken."""
-        return self.folder.free_bytes() - self.settings.least_free_bytes
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_SECONDS:
+            self._free_bytes, self._looked_at = self.folder.free_bytes(), now
+        return self._free_bytes - self.settings.least_free_bytes
 
     def store(self, incoming: Incoming, peer: str, association: Hashable) -> StoredInstance:
         """Files one received Part 10 file; when this returns, success may be answered.
 
         Args:
-            incoming: the file, whole and closed; it is moved or removed.
+            incoming: the file, whole; it is moved or removed.
             peer: the calling AE title.
             association: what `association_ended` will be called with.
 
@@ -59,7 +66,7 @@ class Reception:
             return self._store(incoming, peer, association)
         except Refusal as refusal:
             if refusal.keep:
-                self._keep_apart(incoming.path, peer, refusal)
+                self._keep_apart(Path(incoming.path), peer, refusal)
             raise
         except OSError as error:
             raise disk_refuses(error) from error
@@ -75,11 +82,14 @@ class Reception:
         judge(header, incoming.request.sop_class_uid, incoming.request.sop_instance_uid)
         is_open = self.open.carry(association, header.study_instance_uid)  # before any of it can be looked at
         digest = incoming.digest()
-        kept, where = self.folder.keep(incoming.path, place(header), digest, self._keeps_others(header))
+        kept, where = self.folder.keep(
+            incoming.path, place(header), digest, self._keeps_others(header), incoming.descriptor
+        )
         if kept is Kept.REFUSED:
             raise Refusal(DUPLICATE_SOP_INSTANCE, "other bytes are stored under this SOPInstanceUID", "duplicate")
+        incoming.taken()
         size = incoming.start + incoming.size
-        stored = StoredInstance(header, where.as_posix(), size, digest, utc_now(), peer, kept is Kept.KNOWN)
+        stored = StoredInstance(header, where, size, digest, utc_now(), peer, kept is Kept.KNOWN)
         self._count(stored, kept, association)
         self.index.add(stored)
         if not is_open:  # it was aborted at stop, before this answer
@@ -92,7 +102,7 @@ class Reception:
         if header is not None:
             return header
         try:
-            return read_header(incoming.path)
+            return read_header(Path(incoming.path))
         except UnreadableInstance as error:
             raise Refusal(CANNOT_UNDERSTAND, error.reason, "unreadable") from error
 
@@ -105,7 +115,7 @@ class Reception:
             log.warning(
                 "other bytes under a known UID kept beside study_instance_uid=%s", stored.header.study_instance_uid
             )
-        if self.settings.durability == "association" and kept is not Kept.KNOWN:
+        if self.settings.durability == "association":  # known bytes too: who brought them may not have come to it
             with self._lock:
                 self._unsynced[association].append(stored.path)
 

@@ -36,7 +36,7 @@ class Station:
         self.index = Index(book, settings.most_pending_rows, settings.duplicates)
         self.index.mend = mend
         self.open = OpenAssociations(desk)
-        quarantine = QuarantineFolder(core.quarantine_dir, self.index)
+        quarantine = QuarantineFolder(core.quarantine_dir, self.index, settings.least_free_bytes)
         self.reception = Reception(settings, self.folder, quarantine, self.index, self.open)
         commitment = CommitmentWire(book, reports, settings.commitment, settings.commitment_same_association_seconds)
         self.listener = Listener(settings, self.reception, self.open, desk, self.incoming, commitment)

@@ -1,6 +1,8 @@
 """Brings the files and the rows of one study together: the files are the truth, the rows their index."""
 
 import logging
+import os
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +55,10 @@ class StudyFiles:
         """Writes rows for the study's files that have none, and tells of rows whose file is gone."""
         folder = self.folder.root / study_instance_uid
         paths = {p.relative_to(self.folder.root).as_posix(): p for p in folder.glob("*/*.dcm")}
+        for name in [name for name, path in paths.items() if not _is_plain(path)]:
+            if os.path.lexists(paths.pop(name)):  # else retention has just taken it
+                found.strange += 1
+                log.warning("strange file in the store path=%s reason=a link, pipe or folder, not read", name)
         found.files += len(paths)
         known = self._known(study_instance_uid)
         new = [path for name, path in sorted(paths.items()) if name not in known and not self._is_fresh(path)]
@@ -87,22 +93,22 @@ class StudyFiles:
     def _read(self, path: Path) -> StoredInstance | None:
         where = path.relative_to(self.folder.root).as_posix()
         try:
-            header, stat = read_header(path), path.stat()
+            header, status = read_header(path), path.stat()
             digest = data_set_sha256(path, header.data_set_offset) if self.mend else ""
         except FileNotFoundError:
             return None
         except (UnreadableInstance, OSError) as error:
             log.warning("strange file in the store path=%s reason=%s", where, error)
             return None
-        if place(header).with_suffix("").as_posix() != where.removesuffix(".dcm").partition("~")[0]:
+        if place(header).removesuffix(".dcm") != where.removesuffix(".dcm").partition("~")[0]:
             log.warning("strange file in the store path=%s reason=another instance", where)
             return None
-        return StoredInstance(header, where, stat.st_size, digest, datetime.fromtimestamp(stat.st_mtime, UTC))
+        return StoredInstance(header, where, status.st_size, digest, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def _tell_missing(self, study_instance_uid: str, paths: set[str], found: Reconciled) -> None:
         """Rows whose file is gone stay: they say what was there. The journal says so once a count."""
         # asked again: what came, or what retention took, since the folder was listed is not missing
-        gone = {path for path in paths if not (self.folder.root / path).exists()} & self._known(study_instance_uid)
+        gone = {path for path in paths if not _is_plain(self.folder.root / path)} & self._known(study_instance_uid)
         if not gone:
             return
         found.missing += len(gone)
@@ -121,3 +127,11 @@ class StudyFiles:
                         state=study.state, reason=reason, actor="collect",
                     )
                 )  # fmt: skip
+
+
+def _is_plain(path: Path) -> bool:
+    """A file of its own: a pipe would hold the reader up for ever, and what a link points to may be anything."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -187,7 +187,7 @@ class Transfer:
         self._incoming = self._storage.begin(self._assoc, request, str(context.transfer_syntax[0]))
 
     def _data_set_came(self, incoming: Incoming) -> None:
-        incoming.close()
+        incoming.flush()
         status, comment = self._storage.store(self._assoc, incoming)
         self._incoming = None
         most = self._assoc.requestor.maximum_length or 0

@@ -1,5 +1,6 @@
 """Which destinations may be tried now: one that is away, slow or at its rate holds up its own deliveries only."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,8 @@ from services.send.handlers import Unreachable
 from services.send.pace import Turn
 from shared import metrics
 from shared.stage import Retry
+
+log = logging.getLogger(__name__)
 
 LONGEST_AWAY = 60.0
 _OUTAGE = 2  # failures in a row that speak of the destination, not of one object that it can't bear
@@ -106,7 +109,13 @@ class Doors:
             door.failures, door.shut_until = 0, 0.0
         metrics.DESTINATION_AWAY.labels(name).set(0)
         if was_away:
+            self._tell_returned(name)
+
+    def _tell_returned(self, name: str) -> None:
+        try:
             self._returned(name)
+        except Exception as error:  # the database; what the destination has just accepted is accepted all the same
+            log.warning("backlog not hastened destination=%s cause=%s", name, type(error).__name__)
 
     def _away(self, name: str, door: _Door) -> None:
         with self._lock:

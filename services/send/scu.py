@@ -9,11 +9,14 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from services.send.deadline import Deadline
 from services.send.handlers import Refused, Unreachable, read_store_status
 from shared.settings import Destination
 from shared.stage import GiveUp
 
 _LONGEST_CONNECT = 5.0  # a host that drops packets must not hold a worker for the whole time-out
+_TURNS = 3  # the association, the object, the release: each may take the whole time-out
+_SLOWEST = 32 * 2**10  # bytes a second; an object that goes out more slowly is tried again later
 
 
 def store(path: Path, destination: Destination, ae_title: str) -> str:
@@ -25,7 +28,7 @@ def store(path: Path, destination: Destination, ae_title: str) -> str:
         GiveUp: the file is gone or no DICOM object.
     """
     dataset = _read(path)
-    association = _open(dataset, destination, ae_title)
+    association = _open(dataset, destination, ae_title, path.stat().st_size)
     try:
         status = association.send_c_store(dataset)
     except (ValueError, RuntimeError) as error:
@@ -52,12 +55,13 @@ def _read(path: Path) -> Dataset:
     return dataset
 
 
-def _open(dataset: Dataset, destination: Destination, ae_title: str) -> Association:
+def _open(dataset: Dataset, destination: Destination, ae_title: str, size: int) -> Association:
     ae = entity(destination, ae_title)
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     syntaxes = [syntax, ImplicitVRLittleEndian] if syntax == ExplicitVRLittleEndian else [syntax]
     ae.add_requested_context(dataset.SOPClassUID, syntaxes)
-    return associate(ae, destination, f"take {UID(dataset.SOPClassUID).name} in {syntax.name}: allow it there")
+    what = f"take {UID(dataset.SOPClassUID).name} in {syntax.name}: allow it there"
+    return associate(ae, destination, what, size=size)
 
 
 def entity(destination: Destination, ae_title: str) -> AE:
@@ -68,19 +72,25 @@ def entity(destination: Destination, ae_title: str) -> AE:
     return ae
 
 
-def associate(ae: AE, destination: Destination, what: str, handlers: list[Any] | None = None) -> Association:
-    """An association with the destination.
+def associate(
+    ae: AE, destination: Destination, what: str, handlers: list[Any] | None = None, size: int = 0
+) -> Association:
+    """An association with the destination. It is cut when it takes longer, from its beginning to its end, than the
+    time-out for each of its turns and the time that `size` bytes take.
 
     Args:
         what: what the destination does not do if it accepts no context, after "does not", with what to do about it.
+        size: bytes that are to be sent.
 
     Raises:
         Unreachable: there is none to be had.
         Refused: the destination accepts no context.
     """
+    deadline = Deadline(_TURNS * destination.timeout_seconds + size / _SLOWEST)
     association = ae.associate(
-        destination.host, destination.port, ae_title=destination.ae_title, evt_handlers=handlers or []
-    )
+        destination.host, destination.port, ae_title=destination.ae_title,
+        evt_handlers=[*(handlers or []), *deadline.handlers],
+    )  # fmt: skip
     where = f"{destination.ae_title}@{destination.host}:{destination.port}"
     if association.is_established:
         return association
@@ -90,6 +100,8 @@ def associate(ae: AE, destination: Destination, what: str, handlers: list[Any] |
         raise Unreachable(f"{where} rejected the association: {said}")
     if association.rejected_contexts:
         raise Refused(f"{where} does not {what}")
+    if deadline.passed:
+        raise Unreachable(f"no association with {where}: its answer did not come to an end in {deadline.seconds:g} s")
     raise Unreachable(f"no association with {where}: it can't be reached, or ended it")
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlmodel import func, select
@@ -112,9 +112,9 @@ def reception(folder: Path) -> Target:
         received = store.incoming / "received"
         content = path.read_bytes()
         request, syntax, offset = _said(path)
-        incoming = Incoming(request, syntax, received, 2**30)
+        incoming = Incoming(request, syntax, str(received), 2**30)
         incoming.add(memoryview(content)[offset:])
-        incoming.close()
+        incoming.flush()
         try:
             stored = door.store(incoming, "PEER", "association")
         except Refusal as refusal:
@@ -164,13 +164,13 @@ def store_folder(folder: Path) -> Target:
     return target
 
 
-def _place(path: Path) -> PurePosixPath:
+def _place(path: Path) -> str:
     """Where the store would have it, if it would have it at all."""
     try:
         found = read_header(path)
         judge(found, found.sop_class_uid, found.sop_instance_uid)
     except (UnreadableInstance, Refusal):
-        return PurePosixPath("1.2.3", "1.2.3.4", f"{path.stem}.dcm")
+        return f"1.2.3/1.2.3.4/{path.stem}.dcm"
     return place(found)
 
 

@@ -226,3 +226,13 @@ def test_whatever_a_pacs_answers(tmp_path: Path):
 )
 def test_a_pacs_that_never_comes_to_an_end(talk: Talk, tmp_path: Path):
     assert pacs(talk, tmp_path) in ("Unreachable", "Refused")
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [says(_accept(), drip=0.2), says(_accept(), _answer(b"\0\0", b"x" * 60), drip=0.1)],
+    ids=["the acceptance", "the response"],
+)
+def test_a_pacs_that_drips_its_answer_is_cut(talk: Talk, tmp_path: Path):
+    """Each byte comes within the time-out: only the whole exchange has an end."""
+    assert pacs(talk, tmp_path) == "Unreachable"

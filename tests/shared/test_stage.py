@@ -208,6 +208,23 @@ def test_a_stage_takes_only_what_it_may_take_at_the_moment(book):
     assert run_next(book, stage)
 
 
+def test_who_asks_what_may_be_taken_holds_no_lock(book):
+    """A server that hangs is waited for: meanwhile others write."""
+    add_study(book, "1")
+    other, asked = open_book(book.url), []
+
+    def only():
+        add_study(other, f"2.{len(asked)}", state=StudyState.COLLECTING)
+        asked.append(True)
+        return []
+
+    stage = stage_of(lambda _: lambda session, row: move(session, row, StudyEvent.REFUSED), only=only)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(run_next, book, stage).result(20)
+    assert asked
+    other.close()
+
+
 def test_what_brings_its_worker_down_each_time_ends_dead(book):
     """kill -9 leaves no word: only the count of how often the row was taken up tells."""
     add_study(book, "1.2.3")
@@ -402,3 +419,26 @@ def test_neither_a_statements_values_nor_an_errors_text_come_into_the_log(book, 
     record.exc_info = (ValueError, ValueError(f"bad name {name}"), None)
     record.exc_text = None
     assert name not in _Formatter().format(record)
+
+
+def test_an_outcome_is_written_after_the_server_ended_the_transaction_of_a_stopped_process(postgres_url):
+    """What was accepted must not be sent again since a process stood still in the middle of its commit."""
+    book = open_book(postgres_url)
+    book.migrate()
+    add_study(book, "1.2.3")
+    done, stops = [], [True, False]
+
+    def work(uid):
+        done.append(uid)
+
+        def save(session, row):
+            if stops.pop(0):
+                session.execute(text("set idle_in_transaction_session_timeout = 50"))
+                time.sleep(0.5)
+            move(session, row, StudyEvent.REFUSED, "not for us")
+
+        return save
+
+    assert run_next(book, stage_of(work))
+    assert (read_study(book, "1.2.3").state, done) == ("refused", ["1.2.3"])
+    book.close()

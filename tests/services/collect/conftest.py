@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,7 +268,7 @@ def put(folder: StoreFolder, ds: Dataset) -> Path:
     ds.save_as(out, enforce_file_format=True)
     received = folder.incoming / "in.dcm"
     received.write_bytes(out.getvalue())
-    place = PurePosixPath(ds.StudyInstanceUID, ds.SeriesInstanceUID, f"{ds.SOPInstanceUID}.dcm")
+    place = f"{ds.StudyInstanceUID}/{ds.SeriesInstanceUID}/{ds.SOPInstanceUID}.dcm"
     kept, place = folder.keep(received, place, data_set_sha256(received))
     assert kept is not Kept.KNOWN
     return folder.root / place

@@ -3,14 +3,14 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from services.collect import folder as folder_module
 from services.collect.folder import Kept, StoreFolder, data_set_sha256
 
-PLACE = PurePosixPath("1.2/1.3/1.4.dcm")
+PLACE = "1.2/1.3/1.4.dcm"
 META = bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00\x06\x00\x00\x00" + b"meta.."
 
 
@@ -29,14 +29,14 @@ def test_new_known_and_beside(store: StoreFolder) -> None:
     assert store.keep(*_args(store, b"first")) == (Kept.NEW, PLACE)
     assert store.keep(*_args(store, b"first")) == (Kept.KNOWN, PLACE)
     kept, beside = store.keep(*_args(store, b"other"))
-    assert (kept, beside.parent) == (Kept.BESIDE, PLACE.parent)
+    assert (kept, beside.rpartition("/")[0]) == (Kept.BESIDE, "1.2/1.3")
     assert store.keep(*_args(store, b"other")) == (Kept.BESIDE, beside)
     assert (store.root / PLACE).read_bytes() == META + b"first"
     assert (store.root / beside).read_bytes() == META + b"other"
     assert list(store.incoming.iterdir()) == []
 
 
-def _args(store: StoreFolder, data: bytes) -> tuple[Path, PurePosixPath, str]:
+def _args(store: StoreFolder, data: bytes) -> tuple[Path, str, str]:
     path, digest = received(store, data)
     return path, PLACE, digest
 
@@ -76,7 +76,7 @@ def test_without_durability_nothing_is_forced(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(folder_module.os, "fsync", lambda fd: steps.append(_name(fd)))
     store.keep(*_args(store, b"first"))
     assert steps == []
-    store.sync([str(PLACE)])
+    store.sync([PLACE])
     assert sorted(steps) == ["1.2", "1.3", "1.4.dcm", "store"]
 
 
@@ -86,3 +86,13 @@ def test_only_what_nobody_writes_any_more_is_removed(store: StoreFolder) -> None
     os.utime(old, (time.time() - 500, time.time() - 500))
     assert store.remove_stale(120) == 1
     assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_known_bytes_that_came_without_durability_are_forced_to_the_disk(tmp_path: Path, monkeypatch) -> None:
+    relaxed = StoreFolder(tmp_path / "store", durable=False)
+    relaxed.keep(*_args(relaxed, b"first"))
+    synced: list[Path] = []
+    monkeypatch.setattr(folder_module, "sync_file", synced.append)
+    strict = StoreFolder(tmp_path / "store")
+    assert strict.keep(*_args(strict, b"first"))[0] is Kept.KNOWN
+    assert strict.root / PLACE in synced

@@ -1,7 +1,6 @@
 """What a received instance means."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
 
 import pytest
 from pydicom.uid import MRImageStorage
@@ -37,8 +36,8 @@ def test_what_cant_name_a_file(uid: str) -> None:
 
 def test_a_place_is_made_of_the_three_uids(tools) -> None:
     header = tools.instance("1.2", "1.4", series="1.3").header
-    assert place(header) == PurePosixPath("1.2/1.3/1.4.dcm")
-    assert place_beside(place(header), "deadbeef99") == PurePosixPath("1.2/1.3/1.4~deadbeef.dcm")
+    assert place(header) == "1.2/1.3/1.4.dcm"
+    assert place_beside(place(header), "deadbeef99") == "1.2/1.3/1.4~deadbeef.dcm"
 
 
 @pytest.mark.parametrize(

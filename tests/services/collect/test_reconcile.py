@@ -1,6 +1,7 @@
 """At start the rows follow the files."""
 
 import os
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,3 +137,40 @@ def test_a_file_that_the_database_refuses_keeps_collect_from_nothing(
     found = reconcile(any_book, folder, 120)
     assert (found.files, found.indexed, found.strange) == (3, 2, 1)
     assert [r.sop_instance_uid for r in pages_of(any_book).instances(STUDY)] == ["1.4.0", "1.4.2"]
+
+
+def test_what_is_no_file_of_its_own_neither_blocks_nor_misleads(put_file, book, pages, folder, tools, tmp_path) -> None:
+    """A pipe, a link to another image, a link to nothing, a folder; and a pipe where the book has a file."""
+    plain, replaced = (
+        put_file(folder, tools.image(STUDY, sop="1.4.1")),
+        put_file(folder, tools.image(STUDY, sop="1.4.2")),
+    )
+    assert reconcile(book, folder, 120).indexed == 2
+    elsewhere = put_file(StoreFolder(tmp_path / "other"), tools.image(STUDY, sop="1.4.3"))
+    os.mkfifo(plain.with_name("1.4.4.dcm"))
+    plain.with_name("1.4.3.dcm").symlink_to(elsewhere)
+    plain.with_name("1.4.5.dcm").symlink_to(tmp_path / "nothing")
+    plain.with_name("1.4.6.dcm").mkdir()
+    replaced.unlink()
+    os.mkfifo(replaced)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(reconcile(book, folder, 120)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert found, "it waits for a pipe"
+    assert (found[0].files, found[0].indexed, found[0].strange, found[0].missing) == (1, 0, 5, 1)
+    assert len(pages.instances(STUDY)) == 2
+    assert plain.with_name("1.4.3.dcm").is_symlink(), "what is strange is left there"
+
+
+def test_a_pipe_in_an_images_place_holds_up_no_c_store(put_file, folder, tools) -> None:
+    ds = tools.image(STUDY, sop="1.4.1")
+    pipe = folder.root / STUDY / f"{STUDY}.1" / "1.4.1.dcm"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    kept = []
+    thread = threading.Thread(target=lambda: kept.append(put_file(folder, ds)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert kept, "it waits for a pipe"
+    assert "~" in kept[0].name

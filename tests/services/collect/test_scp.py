@@ -1,5 +1,6 @@
 """The DICOM port: what is answered, and what lies on the disk when it has been answered."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -397,6 +398,43 @@ def test_durability_by_association_syncs_at_its_end(start, associate, tools, mon
     tools.until(lambda: sorted(synced) == sorted(f"{ds.SOPInstanceUID}.dcm" for ds in images))
 
 
+def test_an_image_that_is_sent_again_after_its_sync_failed_is_synced_then(start, associate, tools, monkeypatch) -> None:
+    synced: list[str] = []
+    refuses = [OSError(5, "Input/output error")]
+
+    def sync(path: Path) -> None:
+        if refuses:
+            raise refuses.pop()
+        synced.append(path.name)
+
+    monkeypatch.setattr("services.collect.folder.sync_file", sync)
+    collect, ds = start(durability="association"), tools.image(STUDY)
+    first = associate(collect)
+    assert tools.post(first, ds) == 0
+    first.release()
+    tools.until(lambda: not refuses)
+    again = associate(collect)
+    assert tools.post(again, ds) == 0
+    again.release()
+    tools.until(lambda: synced == [f"{ds.SOPInstanceUID}.dcm"])
+
+
 def test_header_errors_are_one_kind() -> None:
     with pytest.raises(UnreadableInstance):
         read_header(Path(__file__))
+
+
+def test_stray_bytes_do_not_take_the_last_room(start, pages, tools) -> None:
+    """Below the watermark their reason is counted, and nothing is written."""
+    before = _quarantined("no_dicom")
+    for least, kept in ((2**60, 0), (0, 1)):
+        collect = start(least_free_bytes=least)
+        with socket.create_connection(("127.0.0.1", collect.listener.port)) as stray:
+            stray.sendall(b"GET / HTTP/1.1\r\n\r\n" + b"x" * 100)
+            stray.settimeout(10)
+            with contextlib.suppress(ConnectionError):
+                stray.recv(64)
+        before += 1
+        tools.until(lambda: _quarantined("no_dicom") == before)  # noqa: B023
+        root = collect.reception.quarantine.root
+        tools.until(lambda: len(list(root.rglob("*.bin"))) == kept)  # noqa: B023

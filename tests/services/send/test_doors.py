@@ -4,6 +4,7 @@ import contextlib
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.send.doors import LONGEST_AWAY, Doors
 from services.send.handlers import Refused, Unreachable
@@ -105,4 +106,17 @@ def test_a_rate_shuts_the_door_until_the_next_turn(clock: Clock) -> None:
 @pytest.mark.parametrize("error", [Refused("no"), Retry("AE")])
 def test_a_no_to_one_object_shuts_nothing(doors: Doors, error: Retry) -> None:
     _fail(doors, error)
+    assert doors.closed() == []
+
+
+def test_what_was_accepted_stays_so_when_the_backlog_can_not_be_hastened(clock: Clock) -> None:
+    def without_database(_name: str) -> None:
+        raise OperationalError("update delivery", {}, Exception("the database is away"))
+
+    doors = Doors({"PACS": 2}, away_seconds=5, clock=clock, returned=without_database)
+    for _ in range(2):
+        _fail(doors, Unreachable("down"))
+        clock.now += LONGEST_AWAY
+    with doors.through("PACS"):
+        pass  # accepted
     assert doors.closed() == []
