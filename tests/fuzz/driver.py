@@ -71,7 +71,7 @@ class Prey:
             stderr=self._log.open("wb"),
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDEVMODE": ""},
         )
-        self._answer(MOST_WALL_SECONDS)
+        assert self._answer(MOST_WALL_SECONDS), f"the target does not start:\n{self._log.read_text()[-2000:]}"
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -13,9 +13,11 @@ from services.collect.handlers import Refusal, judge, place
 from services.collect.incoming import Incoming
 from services.collect.index import Index
 from services.collect.main import quiet_pydicom
+from services.collect.open_associations import OpenAssociations
 from services.collect.quarantine import QuarantineFolder
 from services.collect.reception import Reception
 from services.collect.reconcile import reconcile
+from services.collect.register import LocalDesk, Register
 from services.collect.settings import Settings as CollectSettings
 from services.gate.handlers import PLAIN_GATES, judge_plainly
 from services.gate.settings import Settings as GateSettings
@@ -105,7 +107,9 @@ def reception(folder: Path) -> Target:
     book.migrate()
     settings, index = CollectSettings(least_free_bytes=0), Index(book)
     store = StoreFolder(data / "store", durable=False)
-    door = Reception(settings, store, QuarantineFolder(data / "quarantine", index), index)
+    around = OpenAssociations(LocalDesk(Register(9, 9)))
+    around.begin("association")
+    door = Reception(settings, store, QuarantineFolder(data / "quarantine", index), index, around)
     (folder / "guard").mkdir()
 
     def target(path: Path) -> str:
