@@ -32,6 +32,11 @@ def findings(found: Reconciled, mended: bool) -> list[Finding]:
             do="look at them and take them away by hand; the log of collect names each",
         ),
         Finding(
+            kind="unreadable files", count=found.unreadable,
+            words=f"the disk does not let {found.unreadable} files or studies be read",
+            do="look at the disk and at the rights of the store; the log of collect names each",
+        ),
+        Finding(
             kind="half-received files", count=found.stale, words=f"{found.stale} files were received in part",
             do="--mend removes them: none was acknowledged", mended=mended,
         ),

@@ -47,8 +47,8 @@ class Keeper:
 
     def _round(self) -> None:
         if time.monotonic() >= self._reconcile_at:
-            self.reconciler.run()
+            found = self.reconciler.run()
             for finding in examine(self.sweep.book, self.sweep.core, mend=True):
                 log.warning("found %s count=%d mended=%s", finding.kind, finding.count, finding.mended)
-            self._reconcile_at = time.monotonic() + _AGAIN_SECONDS
+            self._reconcile_at = time.monotonic() + (ROUND_SECONDS if found.unreadable else _AGAIN_SECONDS)
         self.sweep.round()

@@ -124,6 +124,8 @@ class Collect:
         elif held:
             found = reconcile_studies(self.service.book, self.folder, held, self.settings.duplicates)
             log.info("mended after a listener process studies=%d indexed=%d", len(held), found.indexed)
+            if found.unreadable:
+                raise OSError("files of these studies can't be read")
 
     def _measure(self) -> None:
         metrics.STORE_LEAST_FREE_BYTES.set(self.settings.least_free_bytes)

@@ -45,12 +45,14 @@ class Mending:
             self._round()
 
     def _round(self) -> None:
-        try:
-            while self._left:
-                self._mend(self._left[0])
-                self._forget(self._left.pop(0))
-            self._waits = False
-        except Exception as error:  # the database is away: the studies stay held until it is back
-            if not self._waits:
-                log.warning("rows of a listener process not mended yet cause=%s", type(error).__name__)
-            self._waits = True
+        for owner in list(self._left):
+            try:
+                self._mend(owner)
+            except Exception as error:  # the database is away: the studies stay held until it is back
+                if not self._waits:
+                    log.warning("rows of a listener process not mended yet cause=%s", type(error).__name__)
+                self._waits = True
+            else:
+                self._forget(owner)
+                self._left.remove(owner)
+        self._waits = self._waits and bool(self._left)

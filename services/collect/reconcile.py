@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, or_
 from sqlmodel import col, select
 
 from services.collect.duplicates import Policy
@@ -55,7 +55,8 @@ class Reconciler:
             self._look_into(names, found)
             if not self.stopping():
                 self._look_for_missing_folders(found)
-                self._write_mark(started, found)
+                if not found.unreadable:  # else what was not seen now would not be looked for again
+                    self._write_mark(started, found)
             log.info("reconciled %s", " ".join(f"{name}={count}" for name, count in asdict(found).items()))
             return found
 
@@ -73,8 +74,8 @@ class Reconciler:
         for number, name in enumerate(names):
             if self.stopping():
                 return
-            self.files.look(name, found)
-            self._pending.discard(name)
+            if self.files.look_or_tell(name, found):
+                self._pending.discard(name)
             found.studies += 1
             if time.monotonic() >= say_at:
                 say_at = time.monotonic() + _SAY_SECONDS
@@ -83,20 +84,23 @@ class Reconciler:
     def _look_for_missing_folders(self, found: Reconciled) -> None:
         """Of a study that retention has removed no row says that a file must be there."""
         for uid in _studies(self.files.book):
-            if not (self.files.folder.root / uid).is_dir():
-                self.files.look(uid, found)
+            if not os.path.isdir(self.files.folder.root / uid):
+                self.files.look_or_tell(uid, found)
 
     def _mark(self) -> datetime | None:
         """The start of the last look that came to its end. It is in the book: one that was restored from a backup knows
-        what it has missed since."""
+        what it has missed since. One that lies ahead is from before the clock was set back: by it, all that came since
+        would be old."""
         with self.files.book.read() as session:
-            return session.exec(select(func.max(Reconciliation.started_at))).first()
+            last = select(func.max(Reconciliation.started_at)).where(col(Reconciliation.started_at) <= utc_now())
+            return session.exec(last).first()
 
     def _write_mark(self, started: datetime, found: Reconciled) -> None:
         if not self.files.mend:
             return
         with self.files.book.write() as session:
-            session.execute(delete(Reconciliation).where(col(Reconciliation.started_at) < started - _MARKS_KEPT))
+            at = col(Reconciliation.started_at)
+            session.execute(delete(Reconciliation).where(or_(at < started - _MARKS_KEPT, at > started)))
             session.add(Reconciliation(started_at=started, found=asdict(found)))
 
 
@@ -110,7 +114,7 @@ def reconcile_studies(book: Book, folder: StoreFolder, uids: Iterable[str], dupl
     files, found = StudyFiles(book, folder, duplicates, since=float("inf")), Reconciled()
     for uid in sorted(uids):
         if (folder.root / uid).is_dir():
-            files.look(uid, found)
+            files.look_or_tell(uid, found)
     return found
 
 
@@ -129,8 +133,10 @@ def _changed_at(study: os.DirEntry[str]) -> float:
     try:
         with os.scandir(study.path) as series:
             return max([study.stat().st_mtime, *(one.stat().st_mtime for one in series)])
-    except OSError:  # a file, or retention has just taken it
+    except (FileNotFoundError, NotADirectoryError):  # retention has just taken it, or it is a file
         return -1.0
+    except OSError:  # the look into it will tell
+        return float("inf")
 
 
 def _studies(book: Book) -> Iterator[str]:

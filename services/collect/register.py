@@ -79,7 +79,8 @@ class Register:
     def serve(self, owner: Owner, connection: socket.socket) -> None:
         """Answers a listener process until it ends."""
         steps = {"leave": self.leave, "hold": self.hold, "let_go": self.let_go}
-        with contextlib.suppress(OSError), connection.makefile("r", encoding="utf-8") as lines:
+        # ValueError: it died in the middle of a line
+        with contextlib.suppress(OSError, ValueError), connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:
                 step, value = json.loads(line)
                 if step == "admit":

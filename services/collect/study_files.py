@@ -27,7 +27,8 @@ _FRESH_SECONDS = 30.0  # the row of a file that is as young as this is on its wa
 
 @dataclass
 class Reconciled:
-    """What was found. `strange` are files that are no instances of the place where they lie; they are left there."""
+    """What was found. `strange` are files that are no instances of the place where they lie; they are left there. What
+    is `unreadable` the disk refuses to show: what rows it lacks is not known yet."""
 
     studies: int = 0
     files: int = 0
@@ -35,6 +36,7 @@ class Reconciled:
     missing: int = 0
     strange: int = 0
     stale: int = 0
+    unreadable: int = 0
 
 
 @dataclass
@@ -67,6 +69,16 @@ class StudyFiles:
             self._index(new[start : start + _BATCH], found)
         self._tell_missing(study_instance_uid, known - set(paths), found)
 
+    def look_or_tell(self, study_instance_uid: str, found: Reconciled) -> bool:
+        """The same; a study that the disk does not let be looked into keeps no other from it. Whether it was."""
+        refused = found.unreadable
+        try:
+            self.look(study_instance_uid, found)
+        except OSError as error:
+            log.error("study can't be looked into study_instance_uid=%s cause=%s", study_instance_uid, error.strerror)
+            found.unreadable += 1
+        return found.unreadable == refused
+
     def _known(self, study_instance_uid: str) -> set[str]:
         """The files that must be there: all that the book has but those that retention has removed."""
         kept = select(Instance.path).where(
@@ -84,21 +96,26 @@ class StudyFiles:
         return stored_at >= max(self.since, time.time() - _FRESH_SECONDS)
 
     def _index(self, paths: Sequence[Path], found: Reconciled) -> None:
-        stored = [one for path in paths if (one := self._read(path)) is not None]
-        found.strange += sum(path.exists() for path in paths) - len(stored)
+        refused = found.unreadable
+        stored = [one for path in paths if (one := self._read(path, found)) is not None]
+        found.strange += sum(path.exists() for path in paths) - len(stored) - (found.unreadable - refused)
         written = write_each(self.book, list(stored), self.duplicates) if stored and self.mend else len(stored)
         found.indexed += written
         found.strange += len(stored) - written
 
-    def _read(self, path: Path) -> StoredInstance | None:
+    def _read(self, path: Path, found: Reconciled) -> StoredInstance | None:
         where = path.relative_to(self.folder.root).as_posix()
         try:
             header, status = read_header(path), path.stat()
             digest = data_set_sha256(path, header.data_set_offset) if self.mend else ""
         except FileNotFoundError:
             return None
-        except (UnreadableInstance, OSError) as error:
+        except UnreadableInstance as error:
             log.warning("strange file in the store path=%s reason=%s", where, error)
+            return None
+        except OSError as error:
+            log.error("file in the store can't be read path=%s cause=%s", where, error.strerror)
+            found.unreadable += 1
             return None
         if place(header).removesuffix(".dcm") != where.removesuffix(".dcm").partition("~")[0]:
             log.warning("strange file in the store path=%s reason=another instance", where)
@@ -130,8 +147,12 @@ class StudyFiles:
 
 
 def _is_plain(path: Path) -> bool:
-    """A file of its own: a pipe would hold the reader up for ever, and what a link points to may be anything."""
+    """A file of its own: a pipe would hold the reader up for ever, and what a link points to may be anything.
+
+    Raises:
+        OSError: the disk does not say.
+    """
     try:
         return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

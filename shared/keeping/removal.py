@@ -7,8 +7,8 @@ without a removal (they are put back), after it a removal that is not finished (
 
 import logging
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -197,13 +197,25 @@ def finish_cut_short(book: Book, core: Core) -> tuple[int, int]:
     """
     with book.read() as session:
         unfinished = session.exec(select(Removal.id).where(col(Removal.finished_at).is_(None))).all()
+    finished = back = 0
     for removal_id in unfinished:
-        finish(book, removal_id, roots_of(core))
-    back = 0
+        with _refused_by_the_disk(removal_id):
+            finish(book, removal_id, roots_of(core))
+            finished += 1
     for root in roots_of(core):
         for folder in aside.lying_aside(root):
-            back += _settle_folder(book, root, folder)
-    return len(unfinished), back
+            with _refused_by_the_disk(folder.name):
+                back += _settle_folder(book, root, folder)
+    return finished, back
+
+
+@contextmanager
+def _refused_by_the_disk(removal_id: str) -> Iterator[None]:
+    """One removal that the disk refuses keeps no other from its end; it is taken up again with the next round."""
+    try:
+        yield
+    except OSError as error:
+        log.error("a removal that was cut short can't be ended id=%s cause=%s", removal_id, error.strerror)
 
 
 def _settle_folder(book: Book, root: Path, folder: Path) -> int:

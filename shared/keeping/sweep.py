@@ -68,7 +68,7 @@ class Sweep:
         for _, uid, number in candidates:
             if self._free() >= self.retention.when_free_below_bytes:
                 return
-            if removal := remove_of_study(self.book, self.core, uid, rules[number], early=True):
+            if removal := self._of_study(uid, rules[number], early=True):
                 yield removal
         log.error(
             "room is short and no rule lets more go free_bytes=%d when_free_below_bytes=%d",
@@ -80,8 +80,16 @@ class Sweep:
 
     def _of_studies(self, rule: Rule, early: bool) -> Iterator[Removal]:
         for uid, _ in _candidates(self.book, rule, early):
-            if removal := remove_of_study(self.book, self.core, uid, rule, early):
+            if removal := self._of_study(uid, rule, early):
                 yield removal
+
+    def _of_study(self, uid: str, rule: Rule, early: bool) -> Removal | None:
+        """A study that the disk does not let go keeps no other from it."""
+        try:
+            return remove_of_study(self.book, self.core, uid, rule, early)
+        except OSError as error:
+            log.error("not removed rule=%r study_instance_uid=%s cause=%s", rule.name, uid, error.strerror)
+            return None
 
     def _orders(self, rule: Rule) -> Iterator[Removal]:
         before = utc_now() - timedelta(days=rule.after_days)

@@ -1,5 +1,6 @@
 """At start the rows follow the files."""
 
+import errno
 import os
 import threading
 import time
@@ -8,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 from sqlalchemy.exc import DataError
+from sqlmodel import col, select
 
 from services.collect.folder import StoreFolder
 from services.collect.handlers import StoredInstance, instance_values
-from services.collect.reconcile import reconcile
+from services.collect.reconcile import Reconciler, reconcile
+from services.collect.study_files import StudyFiles
+from shared.store import Instance, Reconciliation, utc_now
 
 STUDY = "1.2.3"
 
@@ -174,3 +179,58 @@ def test_a_pipe_in_an_images_place_holds_up_no_c_store(put_file, folder, tools) 
     thread.join(20)
     assert kept, "it waits for a pipe"
     assert "~" in kept[0].name
+
+
+def test_a_study_that_the_disk_refuses_keeps_no_other_back_and_is_looked_into_again(
+    put_file, any_book, pages_of, folder, tools
+) -> None:
+    """It kept each older study from its rows and its completion, and retention from its rounds."""
+    old, odd = put_file(folder, tools.image("1.2.4")), put_file(folder, tools.image(STUDY))
+    reconcile(any_book, folder, 120)
+    refused = f"{STUDY}/{'1' * 300}.dcm"  # too long a name, which the disk answers with an error
+    with any_book.write() as session:
+        session.execute(update(Instance).where(col(Instance.study_instance_uid) == STUDY).values(path=refused))
+        session.execute(delete(Reconciliation))
+    late = put_file(folder, tools.image("1.2.4"))
+    os.utime(old.parent, (1700000000, 1700000000))  # the newest are looked into first
+    os.utime(old.parent.parent, (1700000000, 1700000000))
+    reconciler = Reconciler(StudyFiles(any_book, folder, since=float("inf")), 120)
+    found = reconciler.run()
+    assert (found.unreadable, found.missing) == (1, 0)
+    assert {row.path for row in pages_of(any_book).instances("1.2.4")} == {
+        path.relative_to(folder.root).as_posix() for path in (old, late)
+    }
+    assert [reconciler.awaits(uid) for uid in ("1.2.4", STUDY)] == [False, True]
+    with any_book.write() as session:
+        where = odd.relative_to(folder.root).as_posix()
+        session.execute(update(Instance).where(col(Instance.study_instance_uid) == STUDY).values(path=where))
+    again = reconciler.run()
+    assert (again.unreadable, again.studies) == (0, 2), "no mark was set that would pass it over"
+    assert not reconciler.awaits(STUDY)
+
+
+def test_a_file_that_can_not_be_read_now_is_looked_at_again(put_file, book, pages, folder, tools, monkeypatch) -> None:
+    put_file(folder, tools.image(STUDY))
+    reconciler = Reconciler(StudyFiles(book, folder, since=float("inf")), 120)
+
+    def refuse(*_: object) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.collect.study_files.data_set_sha256", refuse)
+        found = reconciler.run()
+    assert (found.unreadable, found.strange, reconciler.awaits(STUDY)) == (1, 0, True)
+    assert (reconciler.run().indexed, reconciler.awaits(STUDY)) == (1, False)
+    assert len(pages.instances(STUDY)) == 1
+
+
+def test_a_clock_that_was_set_back_hides_no_file(put_file, book, pages, folder, tools) -> None:
+    """The mark of the last look lies ahead then, and all that came since seems older."""
+    ahead = utc_now() + timedelta(hours=3)
+    with book.write() as session:
+        session.add(Reconciliation(started_at=ahead, found={}))
+    put_file(folder, tools.image(STUDY))
+    reconciler = Reconciler(StudyFiles(book, folder, since=float("inf")), 120)
+    assert reconciler.run().indexed == 1
+    with book.read() as session:
+        assert ahead not in session.exec(select(Reconciliation.started_at)).all()

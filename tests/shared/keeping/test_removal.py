@@ -346,3 +346,39 @@ def test_orders_go_where_no_study_belongs_to_them(book, here):
 def test_a_rule_that_makes_no_sense_says_why(rule, words):
     with pytest.raises(ValueError, match=words):
         Rule(**{"name": "x", "after_days": 30, **rule})
+
+
+def test_a_study_that_the_disk_refuses_keeps_no_other_from_going(book, here):
+    a_study(book, here, "1.2.3", days=50)
+    a_study(book, here, "1.2.4", days=40)
+    with book.write() as session:
+        row = session.exec(select(Instance).where(Instance.study_instance_uid == "1.2.3")).first()
+        row.path = f"1.2.3/1.9/{'1' * 300}.dcm"  # too long a name, which the disk answers with an error
+        session.add(row)
+    before = files(here)
+    gone = Sweep(book, here, Retention(rules=[IMAGES])).round()
+    assert [one.study_instance_uid for one in gone] == ["1.2.4"]
+    assert files(here) == [path for path in before if not path.startswith("store/1.2.4/")]
+
+
+def test_a_removal_that_can_not_be_ended_keeps_no_other_from_going(book, here):
+    """A removal that was written down, and whose files the disk does not let go."""
+    a_study(book, here)
+    stuck = Removal(id="0" * 36, study_instance_uid="1.2.9", what="images", rule="old images")
+    with book.write() as session:
+        session.add(stuck)
+    put(here.store_dir / aside.FOLDER / stuck.id, b"a file where the folder was")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aside, "delete", _refusing(stuck.id, aside.delete))
+        gone = Sweep(book, here, Retention(rules=[IMAGES])).round()
+    assert [one.study_instance_uid for one in gone] == [STUDY]
+    assert [one.id for one in removals(book) if not one.finished_at] == [stuck.id]
+
+
+def _refusing(removal_id, delete):
+    def refuse(root, which):
+        if which == removal_id:
+            raise OSError(5, "Input/output error")
+        delete(root, which)
+
+    return refuse
