@@ -79,7 +79,7 @@ class StoreFolder:
 
     def _link(self, received: str | Path, place: str) -> bool:
         target = f"{self._root}/{place}"
-        folder = os.path.dirname(target)
+        folder = target.rpartition("/")[0]
         try:
             linked = _link(received, target)
         except FileNotFoundError:  # there is no such folder yet, or not any more

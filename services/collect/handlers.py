@@ -130,14 +130,16 @@ def study_values(first: StoredInstance) -> dict[str, Any]:
 
 def complete_study(study: Study, stored: list[StoredInstance]) -> None:
     """Writes what the instances say of their study into its row; what an earlier instance said stays."""
-    for one in stored:
-        said = one.header.attributes
-        study.accession_number = study.accession_number or said.get("accession_number", "")[:64]
-        study.patient_id = study.patient_id or said.get("patient_id", "")[:255]
-        study.study_date = study.study_date or said.get("study_date", "")[:16]
-        study.calling_ae_title = one.calling_ae_title[:16] or study.calling_ae_title
-        study.last_instance_at = max(study.last_instance_at, one.received_at)
-        study.active_at = max(study.active_at, one.received_at)
+    if not stored:
+        return
+    for name, most in (("accession_number", 64), ("patient_id", 255), ("study_date", 16)):
+        if not getattr(study, name):
+            said = (one.header.attributes.get(name, "")[:most] for one in stored)
+            setattr(study, name, next(filter(None, said), ""))
+    callers = (one.calling_ae_title[:16] for one in reversed(stored))
+    study.calling_ae_title = next(filter(None, callers), study.calling_ae_title)
+    last = max(one.received_at for one in stored)
+    study.last_instance_at, study.active_at = max(study.last_instance_at, last), max(study.active_at, last)
 
 
 def correct_study(study: Study, stored: list[StoredInstance]) -> None:

@@ -1,5 +1,6 @@
 """Writes the rows of what was stored, in batches, from one thread: neither database nor broker slows a C-STORE."""
 
+import contextlib
 import logging
 import threading
 from collections import defaultdict
@@ -30,7 +31,7 @@ from shared.study import StudyEvent
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
-_BREATH_SECONDS = 0.25  # many short associations that end one after the other share a transaction
+_BREATH_SECONDS = 0.5  # many short associations that end one after the other share a transaction
 _MOST_IN_A_BATCH = 2000  # a transaction of this size takes SQLite a few tenths of a second
 # The database, not the row, is at fault: it is away, is a standby that takes no writes, or lacks its tables.
 _AWAY = (OperationalError, InterfaceError, InternalError, ProgrammingError, NoConnection)
@@ -92,7 +93,15 @@ class Index:
             waiting = {r.header.study_instance_uid for r in self._pending if isinstance(r, StoredInstance)}
             return waiting | {EVERY_STUDY} if self._dropped else waiting
 
+    def _prepare(self) -> None:
+        """SQLAlchemy works out mappers and statements once in a process's life: that is done before the first image.
+        With the database away the first batch does it."""
+        with contextlib.suppress(Exception), self.book.read() as session:
+            session.scalar(_LOCKED_STUDY, {"study_instance_uid": ""})
+            session.exec(_KNOWN, params={"study_instance_uid": "", "sop_instance_uids": [""]}).all()
+
     def _run(self) -> None:
+        self._prepare()
         while not self._stopping.is_set():
             self._wanted.wait(FLUSH_SECONDS)
             self._wanted.clear()

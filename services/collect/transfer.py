@@ -49,6 +49,7 @@ class Transfer:
 
     def __init__(self, assoc: "Acceptor", wire: Wire, storage: Storage, slowest_bytes_per_second: int) -> None:
         self._assoc, self._wire, self._storage = assoc, wire, storage
+        self._most_answered = assoc.requestor.maximum_length or 0
         self._pdu_left = self._item_left = 0
         self._context_id = self._control = 0
         self._fragment = bytearray()
@@ -190,8 +191,7 @@ class Transfer:
         incoming.flush()
         status, comment = self._storage.store(self._assoc, incoming)
         self._incoming = None
-        most = self._assoc.requestor.maximum_length or 0
-        self._wire.send(store_response(incoming.request, status, comment, most))
+        self._wire.send(store_response(incoming.request, status, comment, self._most_answered))
         self.paused = cast("Dul", self._assoc.dul).has_work
 
     def _hand_command_on(self, command: bytearray) -> None:
