@@ -46,7 +46,7 @@ class Checks:
             try:
                 found[name] = check()
             except Exception as error:
-                found[name] = Check(ok=False, detail=type(error).__name__)
+                found[name] = Check(ok=False, detail=f"could not be looked at ({type(error).__name__})")
         return found
 
     def close(self) -> None:
@@ -54,9 +54,12 @@ class Checks:
             self.triton.close()
 
     def _database(self) -> Check:
-        ok = self.book.reachable()
         kind = self.book.engine.dialect.name
-        return Check(ok=ok, detail=kind if ok else f"{kind} does not answer")
+        if self.book.reachable():
+            return Check(ok=True, detail=kind)
+        todo = "is its disk there, with room" if kind == "sqlite" else "is its server up, isocenter.database_url right"
+        words = f"{kind} does not answer: images are still taken, all else waits and goes on by itself; {todo}?"
+        return Check(ok=False, detail=words)
 
     def _broker(self) -> Check:
         connection: Any = self.app.connection_for_write(connect_timeout=_BROKER_TIMEOUT)
@@ -66,7 +69,8 @@ class Checks:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_TIMEOUT)
         except (OperationalError, OSError):
-            return Check(ok=False, detail=f"{kind} does not answer; bells wait in the outbox")
+            todo = "is its server up, and isocenter.broker_url right?"
+            return Check(ok=False, detail=f"{kind} does not answer: work goes on, each step some seconds later; {todo}")
         finally:
             connection.release()
         return Check(ok=True, detail=kind)
@@ -74,8 +78,14 @@ class Checks:
     def _triton(self) -> Check:
         if self.triton is None:
             return Check(ok=True, detail="no triton.url: the models are not served by Triton")
-        ok = self.triton.ready()
-        return Check(ok=ok, detail=self.triton.description if ok else f"no answer on {self.triton.url}")
+        if self.triton.ready():
+            return Check(ok=True, detail=self.triton.description)
+        if self.triton.live():
+            words = f"Triton on {self.triton.url} answers, but not all of its models are loaded: its log says why"
+        else:
+            todo = "is Triton up, and triton.url right?"
+            words = f"no answer on {self.triton.url}: studies wait for it and go on by themselves; {todo}"
+        return Check(ok=False, detail=words)
 
 
 def disk_check(free_bytes: int, least_free_gib: float) -> Check:
@@ -83,21 +93,20 @@ def disk_check(free_bytes: int, least_free_gib: float) -> Check:
     free_gib = free_bytes / 2**30
     if free_gib >= least_free_gib:
         return Check(ok=True, detail=f"{free_gib:.1f} GiB free")
-    return Check(
-        ok=False, detail=f"{free_gib:.1f} GiB free, less than the {least_free_gib:g} GiB of status.disk_free_gib"
-    )
+    words = f"{free_gib:.1f} GiB free, less than the {least_free_gib:g} GiB of status.disk_free_gib"
+    return Check(ok=False, detail=f"{words}: make room, or have [retention] make it, before senders are turned away")
 
 
 def folder(path: Path) -> Check:
     """Whether a folder can be written into."""
     ok = os.access(path, os.W_OK | os.X_OK)
-    return Check(ok=ok, detail="files in the data folder" if ok else "the broker's folder can't be written into")
+    return Check(ok=ok, detail="files in the data folder" if ok else f"{path} can't be written into: whose is it?")
 
 
 def disk(path: Path, least_free_gib: float) -> Check:
     """Whether the data folder is there, can be written into and has room."""
     if not os.access(path, os.W_OK | os.X_OK):
-        return Check(ok=False, detail="the data folder can't be written into")
+        return Check(ok=False, detail=f"{path} can't be written into: is its disk mounted, and whose is it?")
     return disk_check(shutil.disk_usage(path).free, least_free_gib)
 
 

@@ -9,8 +9,12 @@ from services.admit.mllp_listener import listener
 from services.admit.quarantine import Hl7Quarantine
 from services.admit.settings import Settings
 from shared.service import start_service
+from shared.store.patience import Patient
 
 log = logging.getLogger(__name__)
+
+# A database that hangs: the RIS hears so, and knows that it has to repeat, before it gives up waiting for an answer.
+_LONGEST_SILENCE = 8.0
 
 
 async def serve(desk: Desk, settings: Settings) -> None:
@@ -28,6 +32,7 @@ async def serve(desk: Desk, settings: Settings) -> None:
 def main() -> None:
     """Runs until told to stop."""
     service = start_service("admit")
+    Patient.longest_silence = _LONGEST_SILENCE
     settings = service.config.section(Settings)
     desk = Desk(service.book, Hl7Quarantine(service.book, service.core.quarantine_dir), settings)
     asyncio.run(serve(desk, settings))

@@ -50,8 +50,13 @@ def test_all_away(core: Core) -> None:
     assert {name: check.ok for name, check in found.items()} == {
         "database": False, "broker": False, "triton": False, "disk": False,
     }  # fmt: skip
-    assert found["broker"].detail == "amqp does not answer; bells wait in the outbox"
-    assert found["triton"].detail == f"no answer on 127.0.0.1:{port}"
+    said = {name: check.detail for name, check in found.items()}
+    assert "images are still taken" in said["database"]
+    assert "isocenter.database_url" in said["database"]
+    assert said["broker"].startswith("amqp does not answer: work goes on")
+    assert "isocenter.broker_url" in said["broker"]
+    assert said["triton"].startswith(f"no answer on 127.0.0.1:{port}: studies wait")
+    assert "make room" in said["disk"]
 
 
 @pytest.mark.rabbitmq
@@ -70,6 +75,7 @@ def test_a_data_folder_that_is_gone_is_red(sqlite: Book, core: Core, celery: Cel
     found = Checks(sqlite, celery, gone, "", 0.001).run()
     assert not found["disk"].ok
     assert not found["broker"].ok
+    assert "is its disk mounted" in found["disk"].detail
 
 
 def test_a_database_of_another_schema_is_told(sqlite: Book) -> None:
