@@ -85,6 +85,29 @@ def _came_first(row: Instance, other: StoredInstance) -> bool:
     return here.parent == there.parent and is_beside(here.name) and not is_beside(there.name)
 
 
+def point_to_whole(session: Session, study: Study, others: Sequence[StoredInstance]) -> None:
+    """Points rows to files that hold the very bytes that the rows tell of; the study's row is locked by the caller.
+
+    They were not filed under the row's name since what lies there is something else: half a file, as a power cut leaves
+    it where no sync was waited for. It stays, as bytes that are not read.
+    """
+    moved = []
+    for other in others:
+        row = session.get_one(Instance, (study.study_instance_uid, other.header.sop_instance_uid))
+        if row.removed_at or row.path == other.path:
+            continue
+        if kept := session.get(Duplicate, other.path):
+            session.delete(kept)
+        if session.get(Duplicate, row.path) is None:
+            session.add(_duplicate(row, overtaken=True, **row.model_dump(include=set(_BYTES))))
+        row.path, row.size = other.path, other.size
+        session.add(row)
+        session.flush()
+        moved.append(other)
+    if moved:
+        session.add(_line(study, "mended", moved))
+
+
 def reopen(session: Session, study: Study, what: str, actor: str) -> None:
     """Sends a study that is past collecting round again, since what is read of it has changed; its row is locked."""
     state = StudyState(state_of(study))
@@ -107,10 +130,14 @@ def _is_own(header: dict[str, object]) -> bool:
 def _line(study: Study, event: str, ones: Sequence[StoredInstance]) -> Journal:
     first = ones[0]
     which = f" ({first.header.sop_instance_uid}, lies as {first.path})" if len(ones) == 1 else ""
-    what = "they are read from now on" if event == "replaced" else "the ones before are read, these are kept beside"
+    said = {
+        "replaced": f"other bytes came for {_count(ones)}{which}: they are read from now on",
+        "conflict": f"other bytes came for {_count(ones)}{which}: the ones before are read, these are kept beside",
+        "mended": f"the disk had damaged {_count(ones)}{which}: what was sent again is read from now on",
+    }
     return Journal(
         study_instance_uid=study.study_instance_uid, subject="study", event=event, state=study.state,
-        reason=f"other bytes came for {_count(ones)}{which}: {what}", actor=first.calling_ae_title,
+        reason=said[event], actor=first.calling_ae_title,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The store's folder: bytes go in once, whole, durable, and never over others."""
 
+import errno
 import hashlib
 import os
 import time
@@ -64,18 +65,30 @@ class StoreFolder:
                 os.fsync(descriptor)
         kept = Kept.NEW
         if not self._link(received, place):
-            there = self.root / place
-            if there.is_file() and data_set_sha256(there) == digest:  # reading a pipe that lies there would never end
+            if self._holds(place, digest):
                 kept = Kept.KNOWN
-                if self.durable:  # it may have come under settings that did not wait for the disk
-                    sync_file(self.root / place)
+            elif beside or self._holds(place_beside(place, digest), digest):
+                place, kept = self._keep_beside(received, place, digest), Kept.BESIDE
             else:
-                place, kept = place_beside(place, digest), Kept.BESIDE
-                if not beside and not (self.root / place).exists():
-                    return Kept.REFUSED, place
-                self._link(received, place)
+                return Kept.REFUSED, place_beside(place, digest)
         os.unlink(received)
         return kept, place
+
+    def _holds(self, place: str, digest: str) -> bool:
+        """Whether these bytes lie there, whole: a power cut may have left half of them where no sync was waited for."""
+        there = self.root / place
+        if not there.is_file() or data_set_sha256(there) != digest:  # reading a pipe would never end
+            return False
+        if self.durable:  # it may have come under settings that did not wait for the disk
+            sync_file(there)
+        return True
+
+    def _keep_beside(self, received: str | Path, place: str, digest: str) -> str:
+        for digits in (8, 16):
+            where = place_beside(place, digest, digits)
+            if self._link(received, where) or self._holds(where, digest):
+                return where
+        raise OSError(errno.EEXIST, "other bytes have the names that these would have")
 
     def _link(self, received: str | Path, place: str) -> bool:
         target = f"{self._root}/{place}"

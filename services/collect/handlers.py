@@ -89,9 +89,9 @@ def place(header: Header) -> str:
     return f"{header.study_instance_uid}/{header.series_instance_uid}/{header.sop_instance_uid}.dcm"
 
 
-def place_beside(place: str, sha256: str) -> str:
+def place_beside(place: str, sha256: str, digits: int = 8) -> str:
     """Where other bytes under the same UID lie."""
-    return f"{place.removesuffix('.dcm')}~{sha256[:8]}.dcm"
+    return f"{place.removesuffix('.dcm')}~{sha256[:digits]}.dcm"
 
 
 def is_beside(name: str) -> bool:

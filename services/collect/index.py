@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, Prog
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session, SQLModel, col, select
 
-from services.collect.duplicates import Policy, reopen, write_duplicates
+from services.collect.duplicates import Policy, point_to_whole, reopen, write_duplicates
 from services.collect.handlers import (
     StoredInstance,
     complete_study,
@@ -45,7 +45,7 @@ _LOCKED_STUDY = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_KNOWN = select(Instance.sop_instance_uid, Instance.sha256).where(
+_KNOWN = select(Instance.sop_instance_uid, Instance.sha256, Instance.path).where(
     Instance.study_instance_uid == bindparam("study_instance_uid"),
     col(Instance.sop_instance_uid).in_(bindparam("sop_instance_uids", expanding=True)),
 )
@@ -180,11 +180,18 @@ def _write_study(session: Session, stored: list[StoredInstance], duplicates: Pol
         write_returned(session, study, stored)
     uids = [one.header.sop_instance_uid for one in stored]
     which = {"study_instance_uid": study.study_instance_uid, "sop_instance_uids": uids}
-    found = difference(stored, dict(session.exec(_KNOWN, params=which).all()))
+    known = {uid: (sha256, path) for uid, sha256, path in session.exec(_KNOWN, params=which)}
+    found = difference(stored, {uid: sha256 for uid, (sha256, _) in known.items()})
+    if elsewhere := [one for one in stored if _lies_elsewhere(one, *known.get(one.header.sop_instance_uid, ("", "")))]:
+        point_to_whole(session, study, elsewhere)
     if found.new:
         _write_new(session, study, found.new, is_new)
     if found.conflicts:
         write_duplicates(session, study, found.conflicts, duplicates)
+
+
+def _lies_elsewhere(one: StoredInstance, sha256: str, path: str) -> bool:
+    return one.sha256 == sha256 and one.path != path
 
 
 def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:

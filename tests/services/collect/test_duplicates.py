@@ -216,3 +216,28 @@ def test_two_at_once_are_one_stored_and_one_refused(tmp_path) -> None:
         thread.join()
     assert sorted(kept) == sorted([Kept.NEW] + 7 * [Kept.REFUSED])
     assert len(list((folder.root / "1.2/1.3").iterdir())) == 1
+
+
+@pytest.mark.parametrize("durability", ["instance", "association"])
+def test_half_a_file_is_not_read_once_the_whole_came_again(
+    start, associate, book, pages, tools, put_file, durability
+) -> None:
+    """As a power cut leaves it where no sync was waited for: the row there, the file torn. Sent again, the image was
+    acknowledged and its row went on naming the torn file."""
+    collect, ds = start(durability=durability), tools.image(STUDY, sop="1.1")
+    sender = associate(collect)
+    assert tools.post(sender, ds) == 0
+    (row,) = tools.until(lambda: pages.instances(STUDY))
+    torn = collect.folder.root / row.path
+    os.truncate(torn, row.size // 2)
+    assert tools.post(sender, ds) == 0
+    tools.until(lambda: pages.instances(STUDY)[0].path != row.path)
+    (mended,) = pages.instances(STUDY)
+    assert data_set_sha256(collect.folder.root / mended.path) == mended.sha256 == row.sha256
+    assert pages.journal(STUDY)[-1].event == "mended"
+    reconcile(book, collect.folder, 120)
+    assert pages.instances(STUDY)[0].path == mended.path, "nor does the next look read the torn file"
+    assert tools.post(sender, ds) == 0
+    collect.index.flush()
+    assert pages.instances(STUDY)[0].path == mended.path
+    assert others(book) == {row.sha256[0]: True}

@@ -96,3 +96,14 @@ def test_known_bytes_that_came_without_durability_are_forced_to_the_disk(tmp_pat
     strict = StoreFolder(tmp_path / "store")
     assert strict.keep(*_args(strict, b"first"))[0] is Kept.KNOWN
     assert strict.root / PLACE in synced
+
+
+def test_half_a_file_beside_does_not_stand_for_the_whole(store: StoreFolder) -> None:
+    """What was acknowledged was thrown away for it."""
+    store.keep(*_args(store, b"first"))
+    _, beside = store.keep(*_args(store, b"other"))
+    os.truncate(store.root / beside, len(META) + 2)
+    kept, again = store.keep(*_args(store, b"other"))
+    assert (kept, again != beside) == (Kept.BESIDE, True)
+    assert (store.root / again).read_bytes() == META + b"other"
+    assert store.keep(*_args(store, b"other")) == (Kept.BESIDE, again)
