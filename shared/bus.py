@@ -77,7 +77,7 @@ class Bus:
     def __init__(self, book: Book, app: Celery, prefix: str = "isocenter") -> None:
         self.book, self.app, self.prefix = book, app, prefix
         self._away_until = 0.0
-        self._outage = Outage(log, "broker", "bells stay in the outbox and each stage looks into the book itself,")
+        self.outage = Outage(log, "broker", "bells stay in the outbox and each stage looks into the book itself,")
         self._connection: Connection | None = None
         self._producer: Producer | None = None
         self._lock = threading.Lock()
@@ -138,11 +138,11 @@ class Bus:
                     self._producer = Producer(self._connection.channel())
                 send(self._producer)
             except Exception as error:  # each transport has errors of its own; one that gets out keeps the outbox full
-                self._outage.met(error)
+                self.outage.met(error)
                 self._hang_up()
                 self._away_until = time.monotonic() + _AWAY_SECONDS
                 return False
-        self._outage.over()
+        self.outage.over()
         return True
 
     def _hang_up(self) -> None:

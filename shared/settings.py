@@ -160,7 +160,7 @@ class Triton(Section):
     """The environment that Isocenter's own Triton runs from (see deploy/triton)."""
     shared_memory: Literal["auto", "never"] = "auto"
     """System shared memory when Triton runs on the same host: a third of the time a request takes over gRPC alone."""
-    timeout_seconds: float = 60.0
+    timeout_seconds: float = Field(default=60.0, gt=0)
     """Longest wait for one request to a model."""
 
     @field_validator("model_repository", "environment")
@@ -174,7 +174,7 @@ class Destination(Wanted):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     kind: Literal["dicom", "mllp"]
-    host: str
+    host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65535)
     ae_title: str = Field(default="", max_length=16)
     """dicom: the AE title that is called."""
@@ -182,7 +182,7 @@ class Destination(Wanted):
     """mllp: MSH-5."""
     receiving_facility: str = ""
     """mllp: MSH-6."""
-    timeout_seconds: float = 30.0
+    timeout_seconds: float = Field(default=30.0, gt=0)
     """Longest wait for one answer."""
     most_attempts: int = Field(default=300, ge=1, le=10_000)
     """Attempts before a delivery is dead while the destination is away; with the doubling delay, 300 are two days. What
@@ -206,7 +206,7 @@ class Destination(Wanted):
     def _by_kind(self) -> Self:
         if self.kind == "mllp" and self.commitment:
             raise ValueError("only a dicom destination can be asked for storage commitment: take commitment out")
-        if self.kind == "dicom" and not self.ae_title:
+        if self.kind == "dicom" and not self.ae_title.strip():
             raise ValueError(
                 "a dicom destination needs ae_title: the AE title of the PACS, as its administrator gave it"
             )

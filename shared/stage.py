@@ -240,8 +240,9 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
         attempts = row.attempts
     ending = "dead" if last else "retry"
     metrics.STAGE_FAILURES.labels(stage.name, ending).inc()
+    level = logging.ERROR if last else logging.WARNING if counts else logging.DEBUG  # waiting for a turn is no failure
     log.log(
-        logging.ERROR if last else logging.WARNING, "%s stage=%s row=%s attempt=%d cause=%s",
+        level, "%s stage=%s row=%s attempt=%d cause=%s",
         "gave up" if last else "will try again", stage.name, claimed.key, attempts, type(error).__name__,
         exc_info=None if expected else error,
     )  # fmt: skip

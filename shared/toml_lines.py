@@ -1,7 +1,9 @@
 """Reads TOML that a person wrote, and tells where in it a wrong value stands: tomllib keeps no positions."""
 
+import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -69,20 +71,27 @@ def _is_nth(line: str, count: int, nth: int) -> bool:
     return not line.lstrip().startswith("[[") or count == nth
 
 
-def describe_errors(error: ValidationError, text: str, source: str, prefix: tuple[str, ...] = ()) -> list[str]:
-    """One sentence an error: file, line, field, what is wrong and what was found."""
-    return [_sentence(item, text, source, prefix) for item in error.errors()]
+def describe_errors(
+    error: ValidationError, text: str, source: str, prefix: tuple[str, ...] = (), names: Iterable[str] = ()
+) -> list[str]:
+    """One sentence an error: file, line, field, what is wrong and what was found. `names` are those that there are."""
+    return [_sentence(item, text, source, prefix, list(names)) for item in error.errors()]
 
 
-def _sentence(item: Any, text: str, source: str, prefix: tuple[str, ...]) -> str:
+def _sentence(item: Any, text: str, source: str, prefix: tuple[str, ...], names: list[str]) -> str:
     location = (*prefix, *item["loc"])
     line = line_of(text, location)
     field = ".".join(str(part) for part in location) or "the file"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        message = "there is no such setting; remove it or correct its name"
+        close = difflib.get_close_matches(str(location[-1]), names, n=1)
+        message = (
+            f"there is no such setting; {f'did you mean {close[0]}?' if close else 'remove it or correct its name'}"
+        )
     elif item["type"] == "missing":
         message = "is required: add it"
+    elif item["type"] == "list_type" and isinstance(item["input"], str):
+        message = f'is a list: write ["{item["input"][:200]}"]'
     elif not isinstance(item["input"], dict | list) and item["input"] is not None:
         message = f"{message}; found {_shown(item['input'])}"
     return f"{source}:{line if line else '?'}: {field}: {message}"

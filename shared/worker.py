@@ -194,6 +194,7 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
     warnings.filterwarnings("ignore", category=SecurityWarning)
     ringer = Ringer(Bus(book, app, core.broker_prefix))
     setup_logging.connect(_keep_our_logging, weak=False)
+    _tell_of_the_broker_once(ringer.bus.outage)
 
     hands = Hands(book, stage, concurrency)
     worker_shutting_down.connect(lambda **_: hands.stopping.set(), weak=False)
@@ -219,3 +220,36 @@ def run_worker(book: Book, app: Celery, stage: Stage, core: Core, concurrency: i
 
 def _keep_our_logging(**_: object) -> None:
     """Celery sets up its own logging unless someone listens to this signal."""
+
+
+class _Broker(logging.Filter):
+    """Celery speaks of a broker that is away at each attempt, in several lines; whoever has to read that is told once.
+
+    What it says otherwise is let through.
+    """
+
+    _AWAY = ("consumer: Cannot connect", "consumer: Connection to broker lost")
+
+    def __init__(self, outage: Outage) -> None:
+        super().__init__()
+        self._outage = outage
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if said.startswith(self._AWAY):
+            self._outage.met("not connected")
+            return False
+        if said.startswith("Connected to"):
+            self._outage.over()
+            return False
+        return True
+
+
+def _tell_of_the_broker_once(outage: Outage) -> None:
+    told = _Broker(outage)
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(told)
+    connected = logging.getLogger("celery.worker.consumer.connection")
+    connected.setLevel(logging.INFO)
+    connected.addFilter(told)
+    # with each lost connection it warns of what its next version will do: a bell that is rung twice does no harm
+    logging.getLogger("py.warnings").addFilter(lambda r: "CPendingDeprecationWarning" not in r.getMessage())

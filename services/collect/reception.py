@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from services.collect.quarantine import QuarantineFolder
 from services.collect.settings import Settings
 from shared.dicom.header import Header, read_header, scan_header
 from shared.dicom.problems import UnreadableInstance
+from shared.outage import Outage
 from shared.own_results import is_own_result
 from shared.store import utc_now
 
@@ -41,15 +42,23 @@ class Reception:
         self.settings, self.folder, self.quarantine, self.index = settings, folder, quarantine, index
         self.open = open_associations
         self._unsynced: dict[Hashable, list[str]] = defaultdict(list)
+        self._full = Outage(log, "room on the store's disk", "associations are rejected and images refused: make room,")
+        self._beside: dict[Hashable, Counter[str]] = defaultdict(Counter)
         self._lock = threading.Lock()
         self._free_bytes, self._looked_at = 0, float("-inf")
 
     def room(self) -> int:
-        """Bytes that may still be written; none or less: no more is taken."""
+        """Bytes that may still be written; none or less: no more is taken, which is said once, and not at each sender
+        that tries again."""
         now = time.monotonic()
         if now - self._looked_at > _LOOK_SECONDS:
             self._free_bytes, self._looked_at = self.folder.free_bytes(), now
-        return self._free_bytes - self.settings.least_free_bytes
+        room = self._free_bytes - self.settings.least_free_bytes
+        if room <= 0:
+            self._full.met("less free than collect.least_free_bytes")
+        elif room > self.settings.least_free_bytes // 20:  # not at each file that comes and goes about the mark
+            self._full.over()
+        return room
 
     def store(self, incoming: Incoming, peer: str, association: Hashable) -> StoredInstance:
         """Files one received Part 10 file; when this returns, success may be answered.
@@ -112,9 +121,7 @@ class Reception:
 
     def _count(self, stored: StoredInstance, kept: Kept, association: Hashable) -> None:
         if kept is Kept.BESIDE:
-            log.warning(
-                "other bytes under a known UID kept beside study_instance_uid=%s", stored.header.study_instance_uid
-            )
+            self._beside[association][stored.header.study_instance_uid] += 1
         if self.settings.durability == "association":  # known bytes too: who brought them may not have come to it
             with self._lock:
                 self._unsynced[association].append(stored.path)
@@ -132,6 +139,11 @@ class Reception:
         """
         with self._lock:
             places = self._unsynced.pop(association, [])
+            beside = self._beside.pop(association, Counter())
+        for study_instance_uid, count in beside.items():
+            log.warning(
+                "other bytes under known UIDs kept beside count=%d study_instance_uid=%s", count, study_instance_uid
+            )
         try:
             self.folder.sync(places)
         except OSError as error:

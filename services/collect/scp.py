@@ -102,7 +102,8 @@ class Listener:
         return None
 
     def _reject(self, assoc: Any, reason: str, outcome: str) -> None:
-        log.warning("association rejected: %s peer=%s", reason, peer_of(assoc))
+        level = logging.DEBUG if outcome == "rejected_no_room" else logging.WARNING  # reception has said it once
+        log.log(level, "association rejected: %s peer=%s", reason, peer_of(assoc))
         metrics.ASSOCIATIONS.labels(outcome).inc()
         assoc.acse.send_reject(_TRANSIENT, _PRESENTATION, _LOCAL_LIMIT)
         assoc.kill()  # waits until the rejection is out; the connection is closed right after this handler
@@ -140,7 +141,8 @@ class Listener:
             stored = self.reception.store(incoming, peer, assoc)
         except Refusal as refusal:
             metrics.INSTANCES_REFUSED.labels(f"0x{refusal.status:04X}").inc()
-            log.warning("c-store refused status=0x%04X cause=%s peer=%s", refusal.status, refusal.cause, peer)
+            level = logging.DEBUG if refusal.cause == "no_room" else logging.WARNING  # reception has said it once
+            log.log(level, "c-store refused status=0x%04X cause=%s peer=%s", refusal.status, refusal.cause, peer)
             return refusal.status, refusal.comment
         metrics.INSTANCES_STORED.labels(peer).inc()
         metrics.INSTANCE_BYTES.labels(peer).inc(stored.size)

@@ -50,7 +50,7 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
         try:
             made.objects.extend(build())
         except Exception as error:  # whatever odd sources raise: the other objects still go, and the reason is kept
-            log.warning("not built object=%s cause=%s", what, type(error).__name__)
+            log.warning("not built object=%s run=%s cause=%s", what, facts.run.id, type(error).__name__)
             made.missing.append(f"no {what}: {error}")
     return made
 

@@ -60,7 +60,7 @@ def _aspect(path: Path) -> tuple[float, float] | None:
     ratio = read_part10(path, ["PixelAspectRatio"])[0].get("PixelAspectRatio")
     try:
         vertical, horizontal = (float(v) for v in ratio or ())
-    except ValueError:
+    except (TypeError, ValueError):  # a single value is no ratio, and no reason to go without a picture
         return None
     return (vertical, horizontal) if vertical > 0 and horizontal > 0 else None
 

@@ -4,12 +4,13 @@ import difflib
 import importlib
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from shared.cli.check_commitment import commitment_notes, commitment_problems
+from shared.cli.check_sense import sense_notes, sense_problems
 from shared.keeping.rules import Retention
 from shared.package import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
@@ -42,7 +43,10 @@ def check_page(text: str, source: str, packages: bool = True) -> list[str]:
         problems += _check_table(model, page.get(name, {}), text, source, (name,))
     shared = {key: value for key, value in page.items() if key in Shared.model_fields}
     problems += _check_table(Shared, shared, text, source, ())
-    problems = problems or commitment_problems(Config(page), known, text, source)
+    if not problems:
+        problems = [
+            say for ask in (commitment_problems, sense_problems) for say in ask(Config(page), known, text, source)
+        ]
     return problems or (_check_meaning(Config(page), text, source) if packages else [])
 
 
@@ -53,7 +57,8 @@ def notes_on(path: Path) -> list[str]:
         OSError: it can't be read.
     """
     text = decode_page(path.read_bytes())
-    return commitment_notes(Config(parse_page(text)), sections(), text, str(path))
+    config, known = Config(parse_page(text)), sections()
+    return [note for ask in (commitment_notes, sense_notes) for note in ask(config, known, text, str(path))]
 
 
 def check_file(path: Path, packages: bool = True) -> list[str]:
@@ -77,10 +82,17 @@ def _check_table(model: Any, table: Any, text: str, source: str, prefix: tuple[s
     try:
         model.of(table) if issubclass(model, Section) else model(**table)
     except ValidationError as error:
-        return describe_errors(error, text, source, prefix)
+        return describe_errors(error, text, source, prefix, _names_in(model))
     except SettingsError as error:  # a list or a table in the environment
         return [f"environment: {error}: write it as JSON"]
     return []
+
+
+def _names_in(model: type[BaseModel]) -> set[str]:
+    """The settings of a table, and of the tables in it."""
+    inner = [one for info in model.model_fields.values() for one in get_args(info.annotation)]
+    tables = [one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)]
+    return {name for one in (model, *tables) for name in one.model_fields}
 
 
 def _unknown_table(name: str, text: str, source: str, known: dict[str, type[Section]]) -> str:

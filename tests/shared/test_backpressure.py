@@ -92,6 +92,8 @@ def test_a_worker_goes_on_whatever_becomes_of_its_broker(broker: Proxy, core: Co
     said = log.read_text()
     assert said.count("broker away") <= 3, "once an outage"
     assert "broker back after" in said
+    assert "consumer: C" not in said, "Celery tells of each attempt, in three lines"
+    assert "CPendingDeprecationWarning" not in said
 
 
 @pytest.mark.rabbitmq

@@ -157,7 +157,7 @@ def data_set(part10: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("policy", "answers"), [("keep-first", [0, 0, 0]), ("replace", [0, 0, 0]), ("refuse", [0, 0x0111, 0])]
 )
-def test_corrected_demographics_on_the_wire(start, associate, pages, tools, corrected, policy, answers) -> None:
+def test_corrected_demographics_on_the_wire(start, associate, pages, tools, corrected, policy, answers, caplog) -> None:
     collect, said = start(duplicates=policy), dcmread(BytesIO(corrected[0]), stop_before_pixels=True)
     sender = associate(collect, [(said.SOPClassUID, said.file_meta.TransferSyntaxUID)])
     got = [
@@ -178,6 +178,8 @@ def test_corrected_demographics_on_the_wire(start, associate, pages, tools, corr
     read = data_set((collect.folder.root / row.path).read_bytes())
     assert read == data_set(corrected[1 if policy == "replace" else 0])
     assert len(list(collect.folder.root.glob("[0-9]*/*/*.dcm"))) == 2, "none of them is ever lost"
+    told = tools.until(lambda: [m for m in caplog.messages if "kept beside" in m])
+    assert told == [f"other bytes under known UIDs kept beside count=1 study_instance_uid={said.StudyInstanceUID}"]
 
 
 @pytest.mark.parametrize(("policy", "read"), [("keep-first", 0), ("replace", 2), ("refuse", 0)])

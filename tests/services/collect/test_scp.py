@@ -244,7 +244,7 @@ def test_too_many_associations_are_rejected_for_now(start, associate) -> None:
     assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
 
 
-def test_no_room_rejects_associations_and_refuses_images(start, associate, tools) -> None:
+def test_no_room_rejects_associations_and_refuses_images(start, associate, tools, caplog) -> None:
     collect = start()
     sender, ds = associate(collect), tools.image(STUDY)
     collect.settings.least_free_bytes = 2**62
@@ -258,6 +258,10 @@ def test_no_room_rejects_associations_and_refuses_images(start, associate, tools
     collect.settings.least_free_bytes = 0
     assert tools.post(sender, ds) == 0
     assert nothing_half(collect)
+    told = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert [message.partition(" after ")[0].partition(" for ")[0] for message in told] == [
+        "room on the store's disk away", "room on the store's disk back",
+    ], "once, not at each sender that tries again"  # fmt: skip
 
 
 def test_a_disk_that_refuses_is_out_of_resources(start, associate, tools, monkeypatch) -> None:
