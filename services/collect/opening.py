@@ -40,8 +40,13 @@ class Opening:
         if time.monotonic() - began > _AWAY_SECONDS:
             self._stopping.wait(_ROWS_FIRST_SECONDS)
         while self._begin and not self._stopping.is_set():
-            self._begin[0]()
-            self._begin.pop(0)
+            try:
+                self._begin[0]()
+            except Exception:  # no thread to be had: without this step no study is ever complete
+                log.exception("not begun yet, will try again")
+                self._stopping.wait(_AWAY_SECONDS)
+            else:
+                self._begin.pop(0)
 
     def _open(self) -> bool:
         meanwhile = "images are taken and kept, their rows wait, no study is complete; is isocenter.database_url right?"
