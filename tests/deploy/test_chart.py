@@ -87,6 +87,17 @@ def test_every_service_is_confined_and_mounts_the_same_data(hospital, values):
 
 
 @pytest.mark.hospital
+def test_the_port_for_tls_is_reached_where_there_is_one(hospital):
+    def named(values):
+        documents = render(hospital, values)["documents"]
+        (service,) = (d for d in documents if d["kind"] == "Service" and d["metadata"]["name"].endswith("-collect"))
+        return {port["name"]: port["port"] for port in service["spec"]["ports"]}
+
+    assert named(None) == {"collect": 11112}
+    assert named(CHART / "ci" / "hospital-values.yaml") == {"collect": 11112, "collect-tls": 2762}
+
+
+@pytest.mark.hospital
 @pytest.mark.parametrize("values", CASES, ids=lambda path: path.stem if path else "defaults")
 def test_the_configuration_passes_isocenter_check(hospital, values, monkeypatch):
     monkeypatch.chdir(CHART.parents[1])
