@@ -5,11 +5,11 @@
 
 import sys
 
-from services.collect.folder import StoreFolder
 from services.collect.quiet import quiet_pydicom
-from services.collect.reconcile import Reconciler
 from services.collect.settings import Settings
-from services.collect.study_files import Reconciled, StudyFiles
+from services.collect.store.folder import StoreFolder
+from services.collect.store.reconcile import Reconciler
+from services.collect.store.study_files import Reconciled, StudyFiles
 from shared.keeping.findings import Finding
 from shared.logs import start_logging
 from shared.settings import Core, load_config

@@ -7,22 +7,22 @@ import socket
 import time
 from collections.abc import Callable
 
-from services.collect.commitment_report import Reports
+from services.collect.commitment.report import Reports
 from services.collect.completion import Completion
-from services.collect.folder import StoreFolder
-from services.collect.index import Index
-from services.collect.keeper import Keeper
+from services.collect.listening.process import STOPS
+from services.collect.listening.processes import Processes
+from services.collect.listening.register import EVERY_STUDY, LocalDesk, Owner, Register
+from services.collect.listening.station import Station, bound_sockets, reports_of, usable_cores
 from services.collect.opening import Opening
-from services.collect.process import STOPS
-from services.collect.processes import Processes
 from services.collect.quiet import quiet_pydicom
 from services.collect.reception import Reception
-from services.collect.reconcile import Reconciler, reconcile_studies
-from services.collect.register import EVERY_STUDY, LocalDesk, Owner, Register
 from services.collect.scp import Listener
 from services.collect.settings import Settings
-from services.collect.station import Station, bound_sockets, reports_of, usable_cores
-from services.collect.study_files import StudyFiles
+from services.collect.store.folder import StoreFolder
+from services.collect.store.index import Index
+from services.collect.store.keeper import Keeper
+from services.collect.store.reconcile import Reconciler, reconcile_studies
+from services.collect.store.study_files import StudyFiles
 from shared import metrics
 from shared.keeping.rules import Retention
 from shared.keeping.sweep import Sweep

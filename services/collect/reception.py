@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable
 from pathlib import Path
 
-from services.collect.folder import Kept, StoreFolder
 from services.collect.handlers import (
     CANNOT_UNDERSTAND,
     DUPLICATE_SOP_INSTANCE,
@@ -16,11 +15,12 @@ from services.collect.handlers import (
     judge,
     place,
 )
-from services.collect.incoming import Incoming, disk_refuses, no_room
-from services.collect.index import Index
-from services.collect.open_associations import OpenAssociations
-from services.collect.quarantine import QuarantineFolder
+from services.collect.listening.incoming import Incoming, disk_refuses, no_room
+from services.collect.listening.open_associations import OpenAssociations
 from services.collect.settings import Settings
+from services.collect.store.folder import Kept, StoreFolder
+from services.collect.store.index import Index
+from services.collect.store.quarantine import QuarantineFolder
 from shared.dicom.header import Header, read_header, scan_header
 from shared.dicom.problems import UnreadableInstance
 from shared.outage import Outage

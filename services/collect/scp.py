@@ -10,18 +10,18 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from services.collect.c_store import StoreRequest
-from services.collect.commitment_scp import CommitmentWire
-from services.collect.contexts import Contexts
+from services.collect.commitment.scp import CommitmentWire
 from services.collect.handlers import SUCCESS, UNSUPPORTED_SOP_CLASS, Refusal
-from services.collect.incoming import Incoming, no_room
-from services.collect.incoming_folder import IncomingFolder
-from services.collect.open_associations import OpenAssociations
+from services.collect.listening.c_store import StoreRequest
+from services.collect.listening.contexts import Contexts
+from services.collect.listening.incoming import Incoming, no_room
+from services.collect.listening.incoming_folder import IncomingFolder
+from services.collect.listening.open_associations import OpenAssociations
+from services.collect.listening.register import Desk
+from services.collect.listening.server import StorageServer
+from services.collect.listening.upper_layer import peer_of
 from services.collect.reception import Reception
-from services.collect.register import Desk
-from services.collect.server import StorageServer
 from services.collect.settings import Settings
-from services.collect.upper_layer import peer_of
 from shared import metrics
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
-from services.collect.tls import server_context
+from services.collect.listening.tls import server_context
 from shared.settings import Destination, Section
 
 AETitle = Annotated[

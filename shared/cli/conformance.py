@@ -134,7 +134,7 @@ primitive:
 
 def conformance() -> str:
     """The page, as Markdown. Services are looked up by name, since shared imports none of them."""
-    contexts = importlib.import_module("services.collect.contexts")
+    contexts = importlib.import_module("services.collect.listening.contexts")
     kinds = importlib.import_module("services.report.result_kinds")
     taken = sorted(contexts.storage_sop_classes(), key=lambda uid: (UID(uid).name, uid))
     syntaxes = sorted(contexts.transfer_syntaxes(), key=lambda uid: (UID(uid).name, uid))

@@ -7,18 +7,18 @@ from pathlib import Path
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlmodel import func, select
 
-from services.collect.c_store import StoreRequest
-from services.collect.folder import StoreFolder
 from services.collect.handlers import Refusal, judge, place
-from services.collect.incoming import Incoming
-from services.collect.index import Index
+from services.collect.listening.c_store import StoreRequest
+from services.collect.listening.incoming import Incoming
+from services.collect.listening.open_associations import OpenAssociations
+from services.collect.listening.register import LocalDesk, Register
 from services.collect.main import quiet_pydicom
-from services.collect.open_associations import OpenAssociations
-from services.collect.quarantine import QuarantineFolder
 from services.collect.reception import Reception
-from services.collect.reconcile import reconcile
-from services.collect.register import LocalDesk, Register
 from services.collect.settings import Settings as CollectSettings
+from services.collect.store.folder import StoreFolder
+from services.collect.store.index import Index
+from services.collect.store.quarantine import QuarantineFolder
+from services.collect.store.reconcile import reconcile
 from services.gate.handlers import PLAIN_GATES, judge_plainly
 from services.gate.settings import Settings as GateSettings
 from services.report.image_library import image_library

@@ -17,11 +17,11 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from sqlmodel import SQLModel, select
 
-from services.collect.folder import Kept, StoreFolder, data_set_sha256
 from services.collect.handlers import StoredInstance
 from services.collect.main import Collect
 from services.collect.quiet import quiet_pydicom
 from services.collect.settings import Settings
+from services.collect.store.folder import Kept, StoreFolder, data_set_sha256
 from shared.bus import Bus, celery_app
 from shared.dicom.header import Header
 from shared.service import Service

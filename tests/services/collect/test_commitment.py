@@ -17,7 +17,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, 
 from pynetdicom import AE, build_role, evt
 from sqlmodel import select
 
-from services.collect.commitment_report import LOOK_SECONDS
+from services.collect.commitment.report import LOOK_SECONDS
 from services.collect.main import Collect
 from services.collect.settings import Peer
 from shared.dicom.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report, read_report, write_report, write_request

@@ -7,10 +7,10 @@ import pytest
 from sqlmodel import select
 
 from services.collect.completion import Completion
-from services.collect.index import Index, write_rows
-from services.collect.open_associations import OpenAssociations, Pulse
-from services.collect.register import LocalDesk, Register
+from services.collect.listening.open_associations import OpenAssociations, Pulse
+from services.collect.listening.register import LocalDesk, Register
 from services.collect.settings import Settings
+from services.collect.store.index import Index, write_rows
 from shared.store import Outbox, Study
 
 STUDY = "1.2.3"

@@ -10,9 +10,9 @@ from sqlmodel import select
 from typer.testing import CliRunner
 
 from services.collect.doctor import findings
-from services.collect.folder import StoreFolder
-from services.collect.reconcile import Reconciler, changed_folders
-from services.collect.study_files import StudyFiles
+from services.collect.store.folder import StoreFolder
+from services.collect.store.reconcile import Reconciler, changed_folders
+from services.collect.store.study_files import StudyFiles
 from shared.cli.main import app
 from shared.store import Reconciliation, utc_now
 

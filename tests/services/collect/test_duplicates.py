@@ -9,10 +9,10 @@ import pytest
 from pydicom import dcmread
 from sqlmodel import select
 
-from services.collect.folder import Kept, StoreFolder, data_set_sha256
 from services.collect.handlers import place
-from services.collect.index import write_rows
-from services.collect.reconcile import reconcile
+from services.collect.store.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.store.index import write_rows
+from services.collect.store.reconcile import reconcile
 from shared.dicom.header import read_header
 from shared.own_results import MANUFACTURER
 from shared.store import Duplicate, Run, Study

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collect import folder as folder_module
-from services.collect.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.store import folder as folder_module
+from services.collect.store.folder import Kept, StoreFolder, data_set_sha256
 
 PLACE = "1.2/1.3/1.4.dcm"
 META = bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00\x06\x00\x00\x00" + b"meta.."

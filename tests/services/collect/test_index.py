@@ -10,8 +10,8 @@ from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import select
 
-from services.collect.index import Index, write_rows
-from services.collect.register import EVERY_STUDY
+from services.collect.listening.register import EVERY_STUDY
+from services.collect.store.index import Index, write_rows
 from shared.store import Delivery, Outbox, Quarantine, Run, Study
 from shared.store.moves import move
 from shared.study import StudyEvent

@@ -4,8 +4,8 @@ import socket
 import threading
 import time
 
-from services.collect.mending import Mending
-from services.collect.register import Register
+from services.collect.listening.register import Register
+from services.collect.store.mending import Mending
 
 
 def test_an_owner_that_can_not_be_mended_keeps_no_other_waiting() -> None:

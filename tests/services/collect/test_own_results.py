@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.collect.index import write_rows
+from services.collect.store.index import write_rows
 from shared.own_results import MANUFACTURER
 from shared.store import Study
 from shared.store.moves import move

@@ -13,10 +13,10 @@ from sqlalchemy import delete, update
 from sqlalchemy.exc import DataError
 from sqlmodel import col, select
 
-from services.collect.folder import StoreFolder
 from services.collect.handlers import StoredInstance, instance_values
-from services.collect.reconcile import Reconciler, reconcile
-from services.collect.study_files import StudyFiles
+from services.collect.store.folder import StoreFolder
+from services.collect.store.reconcile import Reconciler, reconcile
+from services.collect.store.study_files import StudyFiles
 from shared.store import Instance, Reconciliation, utc_now
 
 STUDY = "1.2.3"
@@ -138,7 +138,7 @@ def test_a_file_that_the_database_refuses_keeps_collect_from_nothing(
             raise DataError("insert", {}, Exception("value out of range"))
         return instance_values(stored)
 
-    monkeypatch.setattr("services.collect.index.instance_values", values)
+    monkeypatch.setattr("services.collect.store.index.instance_values", values)
     found = reconcile(any_book, folder, 120)
     assert (found.files, found.indexed, found.strange) == (3, 2, 1)
     assert [r.sop_instance_uid for r in pages_of(any_book).instances(STUDY)] == ["1.4.0", "1.4.2"]
@@ -217,7 +217,7 @@ def test_a_file_that_can_not_be_read_now_is_looked_at_again(put_file, book, page
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("services.collect.study_files.data_set_sha256", refuse)
+        patch.setattr("services.collect.store.study_files.data_set_sha256", refuse)
         found = reconciler.run()
     assert (found.unreadable, found.strange, reconciler.awaits(STUDY)) == (1, 0, True)
     assert (reconciler.run().indexed, reconciler.awaits(STUDY)) == (1, False)

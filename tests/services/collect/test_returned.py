@@ -3,9 +3,9 @@
 import pytest
 from sqlmodel import select
 
-from services.collect.folder import StoreFolder
-from services.collect.index import write_rows
-from services.collect.reconcile import reconcile
+from services.collect.store.folder import StoreFolder
+from services.collect.store.index import write_rows
+from services.collect.store.reconcile import reconcile
 from services.decide.main import work
 from services.decide.settings import Settings
 from shared.store import Instance, Study, utc_now

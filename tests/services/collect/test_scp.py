@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 from pynetdicom.sop_class import Verification
 
-from services.collect.folder import data_set_sha256
+from services.collect.store.folder import data_set_sha256
 from shared import metrics
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
@@ -266,7 +266,7 @@ def test_no_room_rejects_associations_and_refuses_images(start, associate, tools
 
 def test_a_disk_that_refuses_is_out_of_resources(start, associate, tools, monkeypatch) -> None:
     collect, ds = start(), tools.image(STUDY)
-    monkeypatch.setattr("services.collect.folder.os.link", _no_space)
+    monkeypatch.setattr("services.collect.store.folder.os.link", _no_space)
     sender = associate(collect)
     assert tools.post(sender, ds) == 0xA700
     monkeypatch.undo()
@@ -393,7 +393,7 @@ def _without_instance_uid(send_msg):
 
 def test_durability_by_association_syncs_at_its_end(start, associate, tools, monkeypatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr("services.collect.folder.sync_file", lambda path: synced.append(path.name))
+    monkeypatch.setattr("services.collect.store.folder.sync_file", lambda path: synced.append(path.name))
     collect = start(durability="association")
     sender, images = associate(collect), [tools.image(STUDY) for _ in range(3)]
     assert [tools.post(sender, ds) for ds in images] == [0, 0, 0]
@@ -411,7 +411,7 @@ def test_an_image_that_is_sent_again_after_its_sync_failed_is_synced_then(start,
             raise refuses.pop()
         synced.append(path.name)
 
-    monkeypatch.setattr("services.collect.folder.sync_file", sync)
+    monkeypatch.setattr("services.collect.store.folder.sync_file", sync)
     collect, ds = start(durability="association"), tools.image(STUDY)
     first = associate(collect)
     assert tools.post(first, ds) == 0

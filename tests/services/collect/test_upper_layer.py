@@ -202,7 +202,7 @@ def test_an_asynchronous_operations_window_is_refused(peer) -> None:
 
 
 def test_a_slow_sender_does_not_hold_its_place(collect, peer, image, monkeypatch) -> None:
-    monkeypatch.setattr("services.collect.transfer._PACE_SECONDS", 0.4)
+    monkeypatch.setattr("services.collect.listening.transfer._PACE_SECONDS", 0.4)
     sender, (ds, data) = peer(), image()
     sender.send(store_message(MRImageStorage, ds.SOPInstanceUID, data)[:600])
     began = time.monotonic()
@@ -269,7 +269,7 @@ def test_a_disk_that_fills_in_the_middle_is_answered_out_of_resources(collect, p
             raise OSError(28, "No space left on device")
         return real(descriptor, buffers)
 
-    monkeypatch.setattr("services.collect.incoming.os.writev", fills_up)
+    monkeypatch.setattr("services.collect.listening.incoming.os.writev", fills_up)
     message = store_message(MRImageStorage, ds.SOPInstanceUID, data, size=300)
     for at in range(0, len(message), 400):
         sender.send(message[at : at + 400])
@@ -318,7 +318,9 @@ def test_many_contexts(collect, peer, image) -> None:
 
 def test_a_released_association_is_durable(start, peer, image, monkeypatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr("services.collect.folder.sync_file", lambda path: (time.sleep(0.2), synced.append(path.name)))
+    monkeypatch.setattr(
+        "services.collect.store.folder.sync_file", lambda path: (time.sleep(0.2), synced.append(path.name))
+    )
     collect = start(durability="association")
     sender, (ds, data) = peer(to=collect), image()
     sender.send(store_message(MRImageStorage, ds.SOPInstanceUID, data))
@@ -331,7 +333,7 @@ def test_a_release_after_what_cant_be_made_durable_is_an_abort(start, peer, imag
     def refuses(_path) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("services.collect.folder.sync_file", refuses)
+    monkeypatch.setattr("services.collect.store.folder.sync_file", refuses)
     sender, (ds, data) = peer(to=start(durability="association")), image()
     sender.send(store_message(MRImageStorage, ds.SOPInstanceUID, data))
     assert sender.status() == 0

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-from services.collect.reconcile import Reconciler
+from services.collect.store.reconcile import Reconciler
 from shared.keeping.examination import examine
 from shared.keeping.sweep import Sweep
 

@@ -12,8 +12,8 @@ from typing import Any
 from pynetdicom import AE
 from pynetdicom.transport import AssociationServer, RequestHandler
 
-from services.collect.transfer import Storage
-from services.collect.upper_layer import Acceptor
+from services.collect.listening.transfer import Storage
+from services.collect.listening.upper_layer import Acceptor
 
 log = logging.getLogger(__name__)
 

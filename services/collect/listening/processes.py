@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from prometheus_client import multiprocess
 
-from services.collect.mending import Mending
-from services.collect.register import Owner, Register
+from services.collect.listening.register import Owner, Register
+from services.collect.store.mending import Mending
 from shared.metrics_folder import METRICS_FOLDER
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Processes:
     def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes] | None:
         passed = [theirs, *self._sockets]
         numbers = [str(one.fileno()) for one in passed]
-        command = [sys.executable, "-m", "services.collect.process", str(os.getpid()), *numbers]
+        command = [sys.executable, "-m", "services.collect.listening.process", str(os.getpid()), *numbers]
         with self._lock:
             if self._stopping.is_set():
                 return None

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlmodel import col, select
 
-from services.collect.duplicates import Policy
-from services.collect.folder import StoreFolder, data_set_sha256
 from services.collect.handlers import StoredInstance, is_beside, place
-from services.collect.index import write_each
+from services.collect.store.duplicates import Policy
+from services.collect.store.folder import StoreFolder, data_set_sha256
+from services.collect.store.index import write_each
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
 from shared.store import Book, Duplicate, Instance, Journal, Study

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
-from services.collect.duplicates import reopen
 from services.collect.handlers import StoredInstance, complete_study, instance_values, to_be_read
+from services.collect.store.duplicates import reopen
 from shared.store import Instance, Study
 
 

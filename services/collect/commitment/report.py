@@ -17,9 +17,9 @@ from pynetdicom.association import Association
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col
 
-from services.collect.commitment import Judge, in_words, tell_studies
+from services.collect.commitment.request import Judge, in_words, tell_studies
+from services.collect.listening.upper_layer import Acceptor
 from services.collect.settings import Peer
-from services.collect.upper_layer import Acceptor
 from shared import metrics
 from shared.dicom.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report, write_report
 from shared.stage import Claim, GiveUp, Retry, Save, Stage, run_claimed, run_next

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from services.collect.handlers import place_beside
-from services.collect.incoming_folder import remove_abandoned
+from services.collect.listening.incoming_folder import remove_abandoned
 from shared.durable import sync_file, sync_folder
 
 INCOMING = ".incoming"

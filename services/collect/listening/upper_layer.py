@@ -18,11 +18,11 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
-from services.collect.transfer import BadData, Storage, Transfer
-from services.collect.wire import Wire
+from services.collect.listening.transfer import BadData, Storage, Transfer
+from services.collect.listening.wire import Wire
 
 if TYPE_CHECKING:
-    from services.collect.server import StorageServer
+    from services.collect.listening.server import StorageServer
 
 log = logging.getLogger(__name__)
 

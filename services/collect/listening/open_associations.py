@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from sqlalchemy import update
 from sqlmodel import col
 
-from services.collect.register import Desk
+from services.collect.listening.register import Desk
 from shared.store import Book, Study, utc_now
 from shared.study import StudyState
 

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from sqlmodel import Session, col, select
 
-from services.collect.folder import StoreFolder, data_set_sha256
+from services.collect.store.folder import StoreFolder, data_set_sha256
 from shared.dicom.commitment import (
     CLASS_INSTANCE_CONFLICT,
     DUPLICATE_TRANSACTION_UID,

@@ -5,21 +5,21 @@ import os
 import socket
 from collections.abc import Callable
 
-from services.collect.commitment import Judge
-from services.collect.commitment_report import Reports
-from services.collect.commitment_scp import CommitmentWire
-from services.collect.contexts import storage_sop_classes
-from services.collect.folder import StoreFolder
-from services.collect.incoming_folder import IncomingFolder
-from services.collect.index import Index
-from services.collect.open_associations import OpenAssociations, Pulse
-from services.collect.quarantine import QuarantineFolder
+from services.collect.commitment.report import Reports
+from services.collect.commitment.request import Judge
+from services.collect.commitment.scp import CommitmentWire
+from services.collect.listening.contexts import storage_sop_classes
+from services.collect.listening.incoming_folder import IncomingFolder
+from services.collect.listening.open_associations import OpenAssociations, Pulse
+from services.collect.listening.register import Desk, RemoteDesk
 from services.collect.quiet import quiet_pydicom
 from services.collect.reception import Reception
-from services.collect.reconcile import reconcile
-from services.collect.register import Desk, RemoteDesk
 from services.collect.scp import Listener
 from services.collect.settings import Peer, Settings
+from services.collect.store.folder import StoreFolder
+from services.collect.store.index import Index
+from services.collect.store.quarantine import QuarantineFolder
+from services.collect.store.reconcile import reconcile
 from shared.logs import start_logging
 from shared.settings import Config, Core, load_config
 from shared.store import Book, open_book

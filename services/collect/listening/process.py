@@ -1,4 +1,4 @@
-"""`python -m services.collect.process`: one listener process; started by the service only."""
+"""`python -m services.collect.listening.process`: one listener process; started by the service only."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ def main() -> None:
     # them: a handler that only sets an event runs late or never when another thread gets the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     die_with(int(sys.argv[1]))
-    from services.collect.station import run_station  # takes seconds: what is above must hold before
+    from services.collect.listening.station import run_station  # takes seconds: what is above must hold before
 
     if signal.sigpending() & set(STOPS):
         return

@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from services.collect.index import Index
+from services.collect.store.index import Index
 from shared import metrics
 from shared.store import Quarantine, utc_now
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from services.collect.register import Owner
+from services.collect.listening.register import Owner
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from sqlalchemy import delete, func, or_
 from sqlmodel import col, select
 
-from services.collect.duplicates import Policy
-from services.collect.folder import StoreFolder
 from services.collect.handlers import is_safe_uid
-from services.collect.study_files import Reconciled, StudyFiles
+from services.collect.store.duplicates import Policy
+from services.collect.store.folder import StoreFolder
+from services.collect.store.study_files import Reconciled, StudyFiles
 from shared.store import Book, Reconciliation, Study, utc_now
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import P_DATA
 
-from services.collect.c_store import P_DATA_TF, BadCommand, StoreRequest, parse_store_request, store_response
-from services.collect.incoming import Incoming
-from services.collect.wire import PDU_HEADER, Wire
+from services.collect.listening.c_store import P_DATA_TF, BadCommand, StoreRequest, parse_store_request, store_response
+from services.collect.listening.incoming import Incoming
+from services.collect.listening.wire import PDU_HEADER, Wire
 
 if TYPE_CHECKING:
-    from services.collect.upper_layer import Acceptor, Dul
+    from services.collect.listening.upper_layer import Acceptor, Dul
 
 _ITEM_HEADER = 6  # length, presentation context ID, message control header
 _MOST_COMMAND = 2**16

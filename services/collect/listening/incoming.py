@@ -5,8 +5,8 @@ import hashlib
 import logging
 import os
 
-from services.collect.c_store import StoreRequest, file_start
 from services.collect.handlers import OUT_OF_RESOURCES, Refusal
+from services.collect.listening.c_store import StoreRequest, file_start
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, Prog
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session, SQLModel, col, select
 
-from services.collect.duplicates import Policy, point_to_whole, reopen, write_duplicates
 from services.collect.handlers import (
     StoredInstance,
     complete_study,
@@ -22,8 +21,9 @@ from services.collect.handlers import (
     study_values,
     to_be_read,
 )
-from services.collect.register import EVERY_STUDY
-from services.collect.returned import write_returned
+from services.collect.listening.register import EVERY_STUDY
+from services.collect.store.duplicates import Policy, point_to_whole, reopen, write_duplicates
+from services.collect.store.returned import write_returned
 from shared.store import Book, Instance, Journal, Quarantine, Study
 from shared.store.moves import move
 from shared.study import StudyEvent

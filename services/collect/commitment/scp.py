@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from services.collect.commitment import commitment_row, write_request
-from services.collect.commitment_report import Reports
+from services.collect.commitment.report import Reports
+from services.collect.commitment.request import commitment_row, write_request
 from shared import metrics
 from shared.dicom.commitment import (
     ALL_COMMITTED,

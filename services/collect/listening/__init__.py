@@ -1,0 +1,1 @@
+"""The DICOM port: processes, associations, and the way of the bytes from the network into a file."""
