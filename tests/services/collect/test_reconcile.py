@@ -17,7 +17,7 @@ from services.collect.handlers import StoredInstance, instance_values
 from services.collect.store.folder import StoreFolder
 from services.collect.store.reconcile import Reconciler, reconcile
 from services.collect.store.study_files import StudyFiles
-from shared.store import Instance, Reconciliation, utc_now
+from shared.store import Duplicate, Instance, Reconciliation, utc_now
 
 STUDY = "1.2.3"
 
@@ -203,6 +203,7 @@ def test_a_study_that_the_disk_refuses_keeps_no_other_back_and_is_looked_into_ag
     assert [reconciler.awaits(uid) for uid in ("1.2.4", STUDY)] == [False, True]
     with any_book.write() as session:
         where = odd.relative_to(folder.root).as_posix()
+        session.execute(delete(Duplicate))  # the name that the disk refuses is noted as that of other bytes
         session.execute(update(Instance).where(col(Instance.study_instance_uid) == STUDY).values(path=where))
     again = reconciler.run()
     assert (again.unreadable, again.studies) == (0, 2), "no mark was set that would pass it over"
