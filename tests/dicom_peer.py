@@ -79,11 +79,11 @@ class Peer:
 
     def __init__(
         self, port: int, contexts: Iterable[tuple[str, str]], calling: str = "PACS1", window: int = 0,
-        connection: Any = None,
+        connection: Any = None, called: str = "ISOCENTER",
     ) -> None:  # fmt: skip
         self.socket = connection or socket.create_connection(("127.0.0.1", port), timeout=15)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.send(_request(contexts, calling, window))
+        self.send(_request(contexts, calling, window, called))
         self.answer = self.receive()
 
     def send(self, data: bytes) -> None:
@@ -138,10 +138,10 @@ class Peer:
             time.sleep(pause)
 
 
-def _request(contexts: Iterable[tuple[str, str]], calling: str, window: int) -> bytes:
+def _request(contexts: Iterable[tuple[str, str]], calling: str, window: int, called: str) -> bytes:
     primitive = A_ASSOCIATE()
     primitive.application_context_name = UID("1.2.840.10008.3.1.1.1")
-    primitive.calling_ae_title, primitive.called_ae_title = calling, "ISOCENTER"
+    primitive.calling_ae_title, primitive.called_ae_title = calling, called
     requested = []
     for number, (sop_class, syntax) in enumerate(contexts):
         context = build_context(sop_class, syntax)
