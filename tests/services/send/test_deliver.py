@@ -224,7 +224,7 @@ def test_a_pacs_that_does_not_answer_in_time(post: Post, start: Start) -> None:
     delivery = post.add("PACS", "1.2.3.5")
     started = time.monotonic()
     post.run(_stage(post, pacs_at(pacs.port, timeout_seconds=1)))
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 20
     stalled.set()
     assert post.get(delivery).state == "waiting"
     assert "no answer to C-STORE within 1 s" in post.get(delivery).reason
