@@ -59,9 +59,13 @@ class Running:
             return []
 
     def listening(self) -> bool:
-        """Whether each process has its folder, and so listens within a moment."""
+        """Whether each process has its folder, and the port accepts."""
         folders = list((self.data / "store/.incoming").glob("*-*"))
-        return len(folders) >= 2 and len(self.children()) == 2
+        return len(folders) >= 2 and len(self.children()) == 2 and self._accepts()
+
+    def _accepts(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def half_written(self) -> list[Path]:
         return [p for p in (self.data / "store/.incoming").rglob("*") if p.is_file()]
