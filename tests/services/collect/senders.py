@@ -76,7 +76,9 @@ def dcmjs(port: int, files: list[Path]) -> None:
     """dcmjs-dimse, in JavaScript: it writes each data set anew, and dies of the odd ones."""
     _need("node", "nodejs")
     if not _DCMJS.is_dir():
-        pytest.skip(f"dcmjs-dimse is not installed: npm install --prefix {_DCMJS.parents[1].relative_to(ROOT)} dcmjs-dimse")
+        pytest.skip(
+            f"dcmjs-dimse is not installed: npm install --prefix {_DCMJS.parents[1].relative_to(ROOT)} dcmjs-dimse"
+        )
     _run(["node", "-e", _SEND_BY_DCMJS, str(_DCMJS), str(port)], "\n".join(map(str, files)))
 
 
