@@ -34,11 +34,36 @@ class SourceImage(Frozen):
 
 
 class Region(Frozen):
-    """A place on one source image: a closed polyline, or a point."""
+    """A place on one source image: a closed polyline, a line, or a point, in the image's pixels and in the patient."""
 
     image: SourceImage
     graphic_type: Literal["POLYLINE", "POINT"]
     points: tuple[tuple[float, float], ...]  # (column, row) in source pixels; a closed polyline repeats its first point
+    points_mm: tuple[tuple[float, float, float], ...] = ()  # the same in the patient (LPS), where the image has a plane
+    frame_of_reference_uid: str = ""
+    label: str = ""  # what this one is, where a finding has several: "upper end plate"
+    confidence: float | None = None
+
+
+class ArrayFile(Frozen):
+    """Pixels that are too many for the book: a file in the results folder (shared.arrays)."""
+
+    path: str  # below the data folder
+    digest: str  # sha256:<hex> of the file
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Placed(Frozen):
+    """An array on its source images: `array` is (images, rows, columns).
+
+    `boxes` tell where each plane lies on its image, as left, top, right, bottom in source pixels; empty where every
+    plane has the grid of its image.
+    """
+
+    array: ArrayFile
+    images: tuple[SourceImage, ...]
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 class InstanceScore(Frozen):
@@ -60,6 +85,34 @@ class PatchMap(Frozen):
     box: tuple[float, float, float, float]
 
 
+class SliceWeight(Frozen):
+    """How much one slice counted."""
+
+    image: SourceImage
+    weight: float
+
+
+class SliceWeights(Frozen):
+    """Explanation by slices: the weights sum to one."""
+
+    weights: tuple[SliceWeight, ...]
+
+
+class Contribution(Frozen):
+    """What one concept added to the logit."""
+
+    name: str
+    code: Code
+    value: float
+
+
+class Concepts(Frozen):
+    """Explanation by concepts: `bias` and the contributions sum to the logit."""
+
+    contributions: tuple[Contribution, ...]
+    bias: float = 0.0
+
+
 class _Finding(Frozen):
     name: str
     code: Code
@@ -68,6 +121,8 @@ class _Finding(Frozen):
     weights: str = ""  # SHA-256 of the network: a version number can be given twice
     use_mark: str = "not-for-clinical-use"
     sources: tuple[SourceImage, ...] = ()
+    confidence: float | None = None  # of what is said, where the package tells it
+    missing: tuple[str, ...] = ()  # inputs that the package can do without, and did
 
 
 class QualityScore(_Finding):
@@ -93,18 +148,109 @@ class Classification(_Finding):
     threshold: float
     regions: tuple[Region, ...] = ()
     patch_map: PatchMap | None = None
+    slice_weights: SliceWeights | None = None
+    concepts: Concepts | None = None
+
+
+class Grade(Frozen):
+    """One step of an ordinal scale."""
+
+    name: str
+    code: Code
+    probability: float
+
+
+class OrdinalGrade(_Finding):
+    """Which step of a scale: `grades` are in their order, `grade` is the index of the one that holds."""
+
+    kind: Literal["ordinal_grade"] = "ordinal_grade"
+    grade: int
+    grades: tuple[Grade, ...]
+    regions: tuple[Region, ...] = ()
+    slice_weights: SliceWeights | None = None
 
 
 class Measurement(_Finding):
-    """A number with its unit; recomputable from `regions` where it has any."""
+    """A number with its unit; recomputable from `regions` by `geometry`, or from the segment that it is `of`."""
 
     kind: Literal["measurement"] = "measurement"
     value: float
     unit: str  # UCUM
     regions: tuple[Region, ...] = ()
+    geometry: Literal["", "length", "angle", "area", "volume"] = ""
+    of: str = ""  # the name of the segmentation
+    slice_weights: SliceWeights | None = None
 
 
-Finding = Annotated[QualityScore | Classification | Measurement, Field(discriminator="kind")]
+class Landmark(_Finding):
+    """Points, or lines, that stand for an anatomical place; each region is one of them."""
+
+    kind: Literal["landmark"] = "landmark"
+    regions: tuple[Region, ...]
+
+
+class Segment(Frozen):
+    """What one value of a segmentation's array stands for."""
+
+    number: int  # the value, from 1
+    name: str
+    code: Code
+    colour: str = ""  # #rrggbb
+    volume_mm3: float | None = None  # where the slices have places
+    area_mm2: float | None = None  # of a single image, where its pixels have a size
+
+
+class Segmentation(_Finding):
+    """Which pixels are what: `placed` holds labels (uint8), or one segment's probability (float32, fractional)."""
+
+    kind: Literal["segmentation"] = "segmentation"
+    segments: tuple[Segment, ...]
+    placed: Placed
+    fractional: bool = False
+    frame_of_reference_uid: str = ""
+
+
+class HeatMap(_Finding):
+    """Where the score comes from: values on a grid of their own over the source images."""
+
+    kind: Literal["heat_map"] = "heat_map"
+    placed: Placed  # float32
+    unit: str = "1"  # UCUM
+    range: tuple[float, float] | None = None
+    explains: str = ""  # the name of the finding
+
+
+class KeyImage(_Finding):
+    """An image to look at, and why."""
+
+    kind: Literal["key_image"] = "key_image"
+    image: SourceImage
+    weight: float | None = None
+    explains: str = ""  # the name of the finding
+
+
+class DerivedImage(_Finding):
+    """Images made from the source's, on their grid."""
+
+    kind: Literal["derived_image"] = "derived_image"
+    placed: Placed  # float32
+    unit: str = "1"  # UCUM
+    range: tuple[float, float] | None = None
+    description: str = ""
+
+
+Finding = Annotated[
+    QualityScore
+    | Classification
+    | OrdinalGrade
+    | Measurement
+    | Landmark
+    | Segmentation
+    | HeatMap
+    | KeyImage
+    | DerivedImage,
+    Field(discriminator="kind"),
+]
 
 _ADAPTER: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 

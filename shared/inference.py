@@ -20,7 +20,8 @@ from shared.findings import SourceImage
 from shared.imaging.frames import Frame
 from shared.imaging.image import Box, ModelImage
 from shared.imaging.steps import Applied, StepError, compile_steps
-from shared.package import Output, Package
+from shared.packages.folder import Package
+from shared.packages.manifest import Output
 from shared.serving.models import Models
 
 MOST_ROWS = 16
@@ -96,7 +97,7 @@ def _row(package: Package, frame: Frame, prepare: Applied) -> _Row:
     prepared = prepare(image)
     if not np.isfinite(prepared.pixels).all():
         raise Unreadable("the pixels are not finite numbers after preprocessing")
-    wanted = package.manifest.tensors.input.shape
+    wanted = package.manifest.tensors.pixels.shape
     given = (1, *prepared.shape)
     if len(wanted) != 3 or any(want not in (-1, have) for want, have in zip(wanted, given, strict=True)):
         raise Unreadable(f"the prepared image has shape {list(given)}, {package.name} takes {wanted}")
@@ -134,7 +135,7 @@ def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 
 
 def _read(package: Package, batch: list[_Row], models: Models, timeout_s: float) -> list[Reading]:
-    inputs = {package.manifest.tensors.input.name: np.stack([row.image.pixels[np.newaxis] for row in batch])}
+    inputs = {package.manifest.tensors.pixels.name: np.stack([row.image.pixels[np.newaxis] for row in batch])}
     tensors = _tensors(package)
     started = time.monotonic()
     answer = models.infer(package.name, inputs, outputs=tensors, timeout_s=timeout_s)

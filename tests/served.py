@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 from sqlmodel import select
 
-from shared.package import Package, load_packages
+from shared.packages.folder import Package, load_packages
 from shared.serving import Models, open_models
 from shared.serving.triton_server import TritonServer
 from shared.store import Book, Instance, Run, Study

@@ -8,7 +8,7 @@ from typing import Any
 from services.decide.settings import Rule
 from shared.dicom.planning import is_planning
 from shared.own_results import is_own_result
-from shared.package import Package
+from shared.packages.folder import Package
 
 SECONDARY_CAPTURES = frozenset({
     "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.1", "1.2.840.10008.5.1.4.1.1.7.2",

@@ -7,7 +7,7 @@ from sqlmodel import Session
 from services.decide.handlers import choose
 from services.decide.plan import find_order, instances_of, not_whole, save_decision, study_facts
 from services.decide.settings import Settings
-from shared.package import Package, usable_packages
+from shared.packages.folder import Package, usable_packages
 from shared.service import start_service
 from shared.settings import Triton
 from shared.stage import Save, Stage

@@ -4,7 +4,7 @@ import logging
 
 from services.gate.settings import Settings
 from services.gate.work import Gates
-from shared.package import usable_packages
+from shared.packages.folder import usable_packages
 from shared.service import start_service
 from shared.serving import open_models
 from shared.serving.triton_door import TritonDoor

@@ -18,7 +18,7 @@ from shared import metrics
 from shared.findings import Finding, dump_findings
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images
-from shared.package import Package
+from shared.packages.folder import Package
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.settings import GateThresholds
 from shared.stage import GiveUp, Retry, Save

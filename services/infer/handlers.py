@@ -7,7 +7,8 @@ import numpy as np
 from services.infer.regions import outlines
 from shared.findings import Classification, Finding, Measurement, PatchMap, Region
 from shared.inference import Reading, Unreadable, number, scalar
-from shared.package import Output, Package
+from shared.packages.folder import Package
+from shared.packages.manifest import Output
 
 DEFAULT_THRESHOLD = 0.5
 ADDITIVE_TOLERANCE = 1e-3

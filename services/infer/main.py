@@ -4,7 +4,7 @@ import logging
 
 from services.infer.settings import Settings
 from services.infer.work import Reader
-from shared.package import usable_packages
+from shared.packages.folder import usable_packages
 from shared.service import start_service
 from shared.serving import open_models
 from shared.serving.triton_door import TritonDoor

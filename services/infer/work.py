@@ -12,7 +12,7 @@ from shared import metrics
 from shared.findings import Finding, dump_findings
 from shared.imaging.frames import UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images
-from shared.package import Package
+from shared.packages.folder import Package
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, Instance, Journal, Run

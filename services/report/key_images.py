@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.findings import Classification, Finding, Measurement, QualityScore, SourceImage
+from shared.findings import Classification, Finding, KeyImage, QualityScore, Region, SourceImage
 
 MOST_OF_A_SERIES = 5
 
@@ -16,6 +16,8 @@ def key_images(finding: Finding) -> list[SourceImage]:
         return _worst(finding)
     if isinstance(finding, Classification) and not finding.present:
         return []
+    if isinstance(finding, KeyImage):
+        return [finding.image]
     return _of_reading(finding)
 
 
@@ -27,8 +29,9 @@ def _worst(finding: QualityScore) -> list[SourceImage]:
     return poor[:MOST_OF_A_SERIES] or [scored.image for scored in ranked[:1]]
 
 
-def _of_reading(finding: Classification | Measurement) -> list[SourceImage]:
-    outlined = list(dict.fromkeys(region.image for region in finding.regions))
+def _of_reading(finding: Finding) -> list[SourceImage]:
+    regions: tuple[Region, ...] = getattr(finding, "regions", ())
+    outlined = list(dict.fromkeys(region.image for region in regions))
     if not outlined and isinstance(finding, Classification) and finding.patch_map:
         return [finding.patch_map.image]
     return outlined or list(finding.sources)

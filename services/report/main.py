@@ -15,7 +15,8 @@ from services.report.result_kinds import most_flavours
 from services.report.settings import Settings
 from services.report.source_files import read_pictures, read_sources
 from shared.findings import load_findings
-from shared.package import Manifest, PackageError, ResultsTable, load_package
+from shared.packages.folder import PackageError, load_package
+from shared.packages.manifest import Manifest, ResultsTable
 from shared.service import start_service
 from shared.settings import Core, Destination, Triton
 from shared.stage import Retry, Save, Stage, check_lease

@@ -14,7 +14,7 @@ from services.report.identity import (
     series_description,
     software_version,
 )
-from shared.findings import Finding, QualityScore, SourceImage
+from shared.findings import Classification, Finding, Measurement, QualityScore, SourceImage
 
 KIND = "SC"
 
@@ -30,6 +30,8 @@ def images_to_draw(finding: Finding) -> list[SourceImage]:
     """The source images whose pixels the finding's page needs."""
     if isinstance(finding, QualityScore):
         return quality_page.images(finding)
+    if not isinstance(finding, Classification | Measurement):
+        return []
     image = reading_page.shown_image(finding)
     return [image] if image else []
 
@@ -51,7 +53,9 @@ def draw_page(facts: RunFacts, finding: Finding) -> Image.Image:
     """The finding's page."""
     if isinstance(finding, QualityScore):
         return quality_page.draw_page(facts, finding)
-    return reading_page.draw_page(facts, finding)
+    if isinstance(finding, Classification | Measurement):
+        return reading_page.draw_page(facts, finding)
+    raise CannotBuild(f"no page is drawn of a {finding.kind}")
 
 
 def document(facts: RunFacts, finding: Finding, number: int) -> Dataset:

@@ -35,8 +35,11 @@ def statements(facts: RunFacts, finding: Finding) -> list[Statement]:
     """The finding's own line first, then one for each of its regions that has an area."""
     if isinstance(finding, QualityScore):
         return [_quality(finding)]
-    return [_classification(finding) if isinstance(finding, Classification) else _measurement(finding),
-            *_areas(facts, finding)]  # fmt: skip
+    if isinstance(finding, Classification):
+        return [_classification(finding), *_areas(facts, finding)]
+    if isinstance(finding, Measurement):
+        return [_measurement(finding), *_areas(facts, finding)]
+    return [Statement(finding.code.meaning, finding.name)]
 
 
 def _quality(finding: QualityScore) -> Statement:

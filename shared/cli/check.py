@@ -12,7 +12,7 @@ from pydantic_settings import SettingsError
 from shared.cli.check_commitment import commitment_notes, commitment_problems
 from shared.cli.check_sense import sense_notes, sense_problems
 from shared.keeping.rules import Retention
-from shared.package import load_packages
+from shared.packages.folder import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
 from shared.toml_lines import decode_page, describe_errors, line_of, parse_page
 

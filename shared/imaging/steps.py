@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from shared.imaging.decode import Modality
 from shared.imaging.display import window as voi_window
 from shared.imaging.image import ModelImage
-from shared.package import Step
+from shared.packages.manifest import Step
 
 Pixels = NDArray[np.float32]
 Percent = Annotated[float, Field(ge=0, le=100)]

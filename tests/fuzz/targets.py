@@ -27,7 +27,7 @@ from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
 from shared.imaging.display import display_pixels
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
-from shared.package import PackageError, load_package
+from shared.packages.folder import PackageError, load_package
 from shared.store import Instance, Quarantine, Study, open_book
 
 Target = Callable[[Path], str]

@@ -116,7 +116,7 @@ _TABLES = [
     "[collect]]",
     "[package]",
     "[selector]",
-    "[tensors.input]",
+    "[[tensors.inputs]]",
     "[[outputs]]",
     "[gate.x]",
     "[[preprocess]]",

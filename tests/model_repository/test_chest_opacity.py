@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.imaging.image import ModelImage
 from shared.imaging.steps import compile_steps
-from shared.package import load_package
+from shared.packages.folder import load_package
 from shared.phantoms.chest_dx import ChestRadiograph, chest_radiograph
 
 FOLDER = Path(__file__).parents[2] / "model_repository" / "chest_opacity"
@@ -61,8 +61,8 @@ def test_manifest_configuration_and_graph_agree() -> None:
     for tensor in [*_session().get_inputs(), *_session().get_outputs()]:
         dims = ", ".join(str(size) for size in tensor.shape[1:])
         assert re.search(rf'name: "{tensor.name}", data_type: TYPE_FP32, dims: \[ {re.escape(dims)} \]', config)
-    assert [tensor.name for tensor in _session().get_inputs()] == [manifest.tensors.input.name]
-    assert list(_session().get_inputs()[0].shape[1:]) == manifest.tensors.input.shape
+    assert [tensor.name for tensor in _session().get_inputs()] == [manifest.tensors.pixels.name]
+    assert list(_session().get_inputs()[0].shape[1:]) == manifest.tensors.pixels.shape
     outputs = {tensor.name for tensor in _session().get_outputs()}
     assert {output.tensor for output in manifest.outputs} | {manifest.explanation.tensor} == outputs
     assert f'name: "{manifest.package.name}"' in config

@@ -11,7 +11,8 @@ import pytest
 from shared import inference
 from shared.imaging.frames import UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images, scalar
-from shared.package import Manifest, Package
+from shared.packages.folder import Package
+from shared.packages.manifest import Manifest
 from tests.images import noise, write, write_slices
 
 CODE = {"value": "x", "scheme": "99ISO", "meaning": "x"}
@@ -19,9 +20,9 @@ CODE = {"value": "x", "scheme": "99ISO", "meaning": "x"}
 
 def package(shape: Sequence[int] = (1, -1, -1), **more: Any) -> Package:
     manifest = {
-        "schema": 1,
+        "schema": 2,
         "package": {"name": "mean", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
-        "selector": {}, "tensors": {"input": {"name": "image", "shape": list(shape)}},
+        "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": list(shape)}]},
         "outputs": [{"name": "mean", "tensor": "mean", "kind": "regression", "code": CODE}], **more,
     }  # fmt: skip
     return Package(Path("mean"), Manifest.model_validate(manifest))

@@ -4,16 +4,17 @@ import pytest
 
 from services.decide.handlers import SeriesFacts, StudyFacts, choose, refusal, series_facts
 from services.decide.settings import Rule
-from shared.package import Manifest, Package
+from shared.packages.folder import Package
+from shared.packages.manifest import Manifest
 
 
 def package(name="chest_opacity", **selector):
     selector = {"modality": ["CR", "DX"], "body_part": ["CHEST", "THORAX"], **selector}
     manifest = Manifest.model_validate({
-        "schema": 1,
+        "schema": 2,
         "package": {"name": name, "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "u"},
         "selector": selector,
-        "tensors": {"input": {"name": "image", "shape": [1, 8, 8]}},
+        "tensors": {"inputs": [{"name": "image", "shape": [1, 8, 8]}]},
         "outputs": [{"name": "o", "tensor": "t", "kind": "binary",
                      "code": {"value": "1", "scheme": "99ISO", "meaning": "m"}}],
     })  # fmt: skip

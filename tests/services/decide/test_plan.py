@@ -7,7 +7,7 @@ from sqlmodel import select
 
 from services.decide.handlers import Choice
 from services.decide.plan import find_order, instances_of, save_decision, study_facts
-from shared.package import load_packages
+from shared.packages.folder import load_packages
 from shared.store import Delivery, Instance, Journal, Order, Run, Study
 from shared.store.moves import move
 from shared.study import RunEvent, StudyEvent

@@ -9,7 +9,8 @@ import pytest
 from services.gate.scoring import aggregate, failed, judge_readings
 from shared.findings import SourceImage
 from shared.inference import Reading, Unreadable
-from shared.package import Manifest, Package
+from shared.packages.folder import Package
+from shared.packages.manifest import Manifest
 from shared.settings import GateThresholds
 
 SCORES = [0.99, 0.95, 0.97, 0.6, 0.96, 0.98, 0.94, 0.95, 0.93, 0.92]
@@ -17,9 +18,9 @@ SCORES = [0.99, 0.95, 0.97, 0.6, 0.96, 0.98, 0.94, 0.95, 0.93, 0.92]
 
 def package(activation: str = "none", **gate: object) -> Package:
     manifest = {
-        "schema": 1,
+        "schema": 2,
         "package": {"name": "motion", "version": "1.2.0", "kind": "gate", "title": "t", "intended_use": "i"},
-        "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, -1, -1]}},
+        "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": [1, -1, -1]}]},
         "outputs": [{"name": "ssim", "tensor": "ssim", "kind": "regression", "range": [0.0, 1.0],
                      "activation": activation, "code": {"value": "s", "scheme": "99ISO", "meaning": "s"}}],
         "gate": {"warn_below": 0.9, "hold_below": 0.8, "aggregate": "percentile:10", **gate},

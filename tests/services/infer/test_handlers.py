@@ -10,7 +10,8 @@ import pytest
 from services.infer.handlers import findings_of
 from shared.findings import Classification, Measurement, SourceImage
 from shared.inference import Reading, Unreadable
-from shared.package import Manifest, Package
+from shared.packages.folder import Package
+from shared.packages.manifest import Manifest
 
 IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
 CODE = {"value": "112001", "scheme": "DCM", "meaning": "Opacity"}
@@ -28,9 +29,9 @@ PATCHES = np.array([[-1.0, 5.0], [3.0, 1.0]], np.float32)
 
 def package(output: dict[str, Any], patches: bool = True, fraction: float = 0.0) -> Package:
     manifest = {
-        "schema": 1,
+        "schema": 2,
         "package": {"name": "chest", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
-        "selector": {}, "tensors": {"input": {"name": "image", "shape": [1, 512, 512]}}, "outputs": [output],
+        "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": [1, 512, 512]}]}, "outputs": [output],
         "explanation": {**ADDITIVE, "region_fraction": fraction} if patches else {},
     }  # fmt: skip
     return Package(Path("chest"), Manifest.model_validate(manifest))
@@ -112,5 +113,5 @@ def test_a_finding_names_the_weights_that_gave_it(tmp_path: Path, kind: str) -> 
 
 
 def test_other_kinds_are_refused_in_words() -> None:
-    with pytest.raises(Unreadable, match="'segment' are not read yet"):
-        findings_of(package({**BINARY, "kind": "segment"}), reading(logit=0.0))
+    with pytest.raises(Unreadable, match="'landmark' are not read yet"):
+        findings_of(package({**BINARY, "kind": "landmark"}), reading(logit=0.0))

@@ -12,7 +12,7 @@ from skimage import exposure, transform, util
 from shared.imaging.decode import Modality
 from shared.imaging.image import ModelImage
 from shared.imaging.steps import StepError, compile_steps, step_names
-from shared.package import Step
+from shared.packages.manifest import Step
 
 PICTURE = np.random.default_rng(3).normal(200, 80, (37, 52)).astype(np.float32)
 

@@ -1,0 +1,1 @@
+"""Packages: models and gates, each one folder of the model repository."""
