@@ -164,6 +164,22 @@ def resize(image: ModelImage, shape: tuple[Size, Size]) -> ModelImage:
     return image.moved(np.asarray(resized, np.float32), scale, (0.0, 0.0))
 
 
+@_step
+def fit(image: ModelImage, shape: tuple[Size, Size], value: float = 0.0) -> ModelImage:
+    """Exactly `shape` (rows, columns): the whole image as large as it fits with one scale in mm, in the middle.
+
+    Without a spacing the pixels count as square. The margins are equal on opposite sides, so a mirrored image becomes
+    the mirrored result; for that a side may give up to one pixel.
+    """
+    spacing = image.spacing or (1.0, 1.0)
+    sides = [count * step for count, step in zip(image.shape, spacing, strict=True)]
+    factor = min(want / side for want, side in zip(shape, sides, strict=True))
+    rows, columns = (
+        max(1, want - 2 * round((want - side * factor) / 2)) for want, side in zip(shape, sides, strict=True)
+    )
+    return _padded(resize(image, (rows, columns)), shape, value)
+
+
 def _padded(image: ModelImage, shape: tuple[int, int], value: float) -> ModelImage:
     if shape == image.shape:
         return image

@@ -108,6 +108,25 @@ def test_padding_and_cropping_agree_with_numpy() -> None:
     assert apply(image(), ("crop", {"shape": [100, 30]})).shape == (37, 30)
 
 
+def test_fit_keeps_millimetres_square_and_agrees_with_scikit_image() -> None:
+    smooth = ndimage.gaussian_filter(PICTURE, 3)
+    one = image(smooth, source_spacing=(1.0, 0.5))  # 37 x 26 mm
+    result = apply(one, ("fit", {"shape": [74, 64]}))
+    assert result.shape == (74, 64)
+    assert np.allclose(result.pixels[:, 6:-6], transform.resize(smooth, (74, 52), order=1), atol=2)
+    assert not result.pixels[:, :6].any()
+    assert not result.pixels[:, -6:].any()
+    assert result.spacing == pytest.approx((0.5, 0.5))
+    assert result.source_point(32.0, 37.0) == pytest.approx((26.0, 18.5))
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 0.31)])
+def test_fit_of_a_mirrored_image_is_the_mirrored_fit(spacing: tuple[float, float] | None) -> None:
+    one, mirrored = (image(pixels, source_spacing=spacing) for pixels in (PICTURE, PICTURE[:, ::-1].copy()))
+    straight, turned = (apply(which, ("fit", {"shape": [64, 33]})).pixels for which in (one, mirrored))
+    assert np.allclose(straight, turned[:, ::-1], atol=1e-3)
+
+
 def test_window_is_from_zero_to_one() -> None:
     result = apply(image(), ("window", {"center": 200, "width": 100})).pixels
     expected = exposure.rescale_intensity(PICTURE.astype(float), (150, 249), (0.0, 1.0))
@@ -119,6 +138,7 @@ MOVES = st.lists(
         st.just(("pad_square", {})),
         st.integers(1, 33).map(lambda of: ("pad_to_multiple", {"of": of})),
         st.tuples(st.integers(5, 80), st.integers(5, 80)).map(lambda s: ("resize", {"shape": s})),
+        st.tuples(st.integers(5, 80), st.integers(5, 80)).map(lambda s: ("fit", {"shape": s})),
         st.tuples(st.integers(5, 80), st.integers(5, 80)).map(lambda s: ("crop", {"shape": s})),
         st.tuples(st.integers(5, 80), st.integers(5, 80)).map(lambda s: ("pad", {"shape": s})),
     ),
@@ -151,7 +171,7 @@ def test_any_chain_leads_back_to_the_source(
 
 
 def _resizes(steps: list[tuple[str, dict[str, object]]]) -> list[str]:
-    return [name for name, _ in steps if name == "resize"]
+    return [name for name, _ in steps if name in ("resize", "fit")]
 
 
 @given(MOVES)
