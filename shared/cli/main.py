@@ -11,6 +11,7 @@ from rich.console import Console
 
 from shared.cli.buttons import add_buttons
 from shared.cli.opening import ConfigOption, JsonOption, config_path, errors, fail, open_config, opened, problems_of
+from shared.cli.package import app as package_app
 from shared.settings import Core, Triton
 
 app = typer.Typer(
@@ -190,6 +191,7 @@ def removed(
 
 
 add_buttons(app)
+app.add_typer(package_app)
 
 
 def main() -> None:
