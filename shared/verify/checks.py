@@ -8,8 +8,9 @@ from math import isclose
 
 from pydicom import Dataset
 
+from shared.geometry import area, length
 from shared.verify.folder import Run
-from shared.verify.geometry import area, in_mm, length
+from shared.verify.geometry import in_mm
 from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of
 
 _PRESENT_AND_ABSENT = {"52101004", "2667000"}

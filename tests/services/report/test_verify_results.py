@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from typer.testing import CliRunner
@@ -15,7 +14,6 @@ from services.report.result_files import write_results
 from shared.cli.main import app
 from shared.result_profiles import DICOM_KINDS
 from shared.settings import Destination
-from shared.verify.geometry import area, length
 from shared.verify.report_numbers import code_of, items_of
 
 DESTINATIONS = [
@@ -57,12 +55,6 @@ def test_what_we_make_agrees(kind: str, request: pytest.FixtureRequest, tmp_path
     assert " 0 compared" not in said
     assert " 0 references" not in said
     assert (" 0 recomputed" in said) is (kind == "mr")  # a score has no outline
-
-
-def test_areas_in_patient_coordinates_are_computed_too() -> None:
-    square = [(0.0, 0.0, 5.0), (3.0, 0.0, 9.0), (3.0, 2.0, 9.0), (0.0, 2.0, 5.0)]  # 5 mm by 2 mm, tilted
-    assert area(np.array(square)) == pytest.approx(10.0)
-    assert length(square[:2]) == pytest.approx(5.0)
 
 
 def test_without_images_references_are_left_out_and_that_is_said(
