@@ -1,0 +1,86 @@
+"""The validation report in a package's card: figures, a table by stratum, and a picture, between two marks.
+
+What stands between the marks is written anew each time; the rest of the card is the author's.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+from shared.packages.folder import Package
+from shared.packages.manifest import Output
+from shared.packages.validation.figures import Figures, figures_of
+from shared.packages.validation.predictions import Prediction, of_output
+
+BEGIN, END = "<!-- validation report: begin -->", "<!-- validation report: end -->"
+FEWEST = 10
+"""Cases below which a stratum gets no figures: they would say little, and tell of persons."""
+
+_SHOWN = {
+    "probability": ("cases", "positives", "auroc", "sensitivity", "specificity", "brier", "calibration_error"),
+    "number": ("cases", "residual_mean", "residual_sigma", "mean_absolute_error", "pearson", "spearman", "icc"),
+}
+
+
+def threshold_of(output: Output) -> float | None:
+    """From which probability the output is called; None where it is a number."""
+    if output.kind not in ("binary", "multilabel"):
+        return None
+    return 0.5 if output.threshold is None else output.threshold
+
+
+def measured(package: Package, predictions: Sequence[Prediction]) -> dict[str, Figures]:
+    """The figures of every output that has predictions."""
+    outputs = [(output, of_output(predictions, output.name)) for output in package.manifest.outputs]
+    return {output.name: figures_of(lines, threshold_of(output)) for output, lines in outputs if lines}
+
+
+def report(package: Package, predictions: Sequence[Prediction], on: str, pictures: dict[str, str]) -> str:
+    """The report as Markdown; `on` says which cases, `pictures` are file names by output."""
+    parts = [BEGIN, "", f"## Validation report, version {package.version}", "", f"On {on}, {date.today()}.", ""]
+    for output in package.manifest.outputs:
+        lines = of_output(predictions, output.name)
+        if not lines:
+            continue
+        parts += [f"### {output.code.meaning} (`{output.name}`)", "", *_table(output, lines), ""]
+        if output.name in pictures:
+            parts += [f"![{output.code.meaning}: figures as curves]({pictures[output.name]})", ""]
+    return "\n".join([*parts, END])
+
+
+def put_into_card(card: Path, text: str) -> None:
+    """Writes the report into the card, in place of an earlier one, else at its end.
+
+    Raises:
+        OSError: the card can't be read or written.
+    """
+    page = card.read_text(encoding="utf-8") if card.is_file() else ""
+    before, found, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2] if found else "\n"
+    card.write_text(f"{before.rstrip()}\n\n{text}\n{after.lstrip()}".rstrip() + "\n", encoding="utf-8")
+
+
+def _table(output: Output, lines: Sequence[Prediction]) -> Iterator[str]:
+    threshold = threshold_of(output)
+    shown = _SHOWN["number" if threshold is None else "probability"]
+    yield f"| cases | {' | '.join(name.replace('_', ' ') for name in shown)} |"
+    yield f"| --- |{' ---: |' * len(shown)}"
+    for name, part in [("all", list(lines)), *_strata(lines)]:
+        if len(part) < FEWEST:
+            yield f"| {name} | {len(part)} | too few |{' |' * (len(shown) - 2)}"
+        else:
+            figures = figures_of(part, threshold)
+            yield f"| {name} | {' | '.join(_figure(figures[key]) for key in shown)} |"
+
+
+def _strata(lines: Sequence[Prediction]) -> Iterator[tuple[str, list[Prediction]]]:
+    for name in dict.fromkeys(key for line in lines for key in line.strata):
+        for value in sorted({line.strata[name] for line in lines if name in line.strata}):
+            yield f"{name} {value}", [line for line in lines if line.strata.get(name) == value]
+
+
+def _figure(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
