@@ -13,6 +13,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import (
     PYDICOM_IMPLEMENTATION_UID,
     UID,
+    CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     MRImageStorage,
@@ -122,6 +123,47 @@ def _mr_slice(
     ds.MagneticFieldStrength, ds.ImagingFrequency, ds.ImagedNucleus, ds.NumberOfAverages = 1.5, 63.87, "1H", 1
     ds.WindowCenter, ds.WindowWidth = 1500, 3000
     _pixels(ds, pixels)
+    return ds
+
+
+def ct_series(
+    volume: NDArray[np.int16], visit: Visit, *, spacing_mm: tuple[float, float], series_number: int = 1
+) -> list[Dataset]:
+    """An axial chest CT series (CT Image Storage) of `volume`, (slices, rows, columns) in HU from -1024 to 3071.
+
+    Args:
+        visit: whose study; series of one visit share study and frame of reference.
+        spacing_mm: from slice to slice, feet first, and from pixel to pixel.
+        series_number: tells the series of a visit apart, and so their UIDs.
+
+    Raises:
+        ValueError: for a volume that is not three-dimensional or not within 12 bits.
+    """
+    if volume.ndim != 3 or volume.min() < -1024 or volume.max() > 3071:
+        raise ValueError("a volume has three dimensions and holds -1024 to 3071 HU")
+    stored = (volume.astype(np.int32) + 1024).astype(np.uint16)
+    return [_ct_slice(stored, visit, index, series_number, spacing_mm) for index in range(len(stored))]
+
+
+def _ct_slice(
+    pixels: NDArray[np.uint16], visit: Visit, index: int, number: int, spacing_mm: tuple[float, float]
+) -> Dataset:
+    """One slice of all `pixels`."""
+    ds = _composite(visit, CTImageStorage, "CT", ("series", str(number)), index + 1)
+    ds.StudyDescription, ds.SeriesDescription, ds.ProtocolName = "CT Chest", "Chest axial", "Chest"
+    ds.SeriesNumber, ds.BodyPartExamined, ds.PatientPosition = number, "CHEST", "HFS"
+    ds.ImageType, ds.AcquisitionNumber = ["ORIGINAL", "PRIMARY", "AXIAL"], 1
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = visit.uid("frame"), None
+    orientation, step = _PLANES["axial"]
+    ds.ImageOrientationPatient = list(orientation)
+    ds.ImagePositionPatient = _position(pixels.shape[1:], index, len(pixels), spacing_mm, orientation, step)
+    ds.SliceLocation = round((index - (len(pixels) - 1) / 2) * spacing_mm[0], 3)
+    ds.SliceThickness, ds.SpacingBetweenSlices = round(spacing_mm[0], 6), round(spacing_mm[0], 6)
+    ds.PixelSpacing = [round(spacing_mm[1], 6)] * 2
+    ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = -1024, 1, "HU"
+    ds.KVP, ds.XRayTubeCurrent, ds.ExposureTime, ds.ConvolutionKernel = 120, 180, 500, "STANDARD"
+    ds.WindowCenter, ds.WindowWidth = -500, 1500
+    _pixels(ds, pixels[index])
     return ds
 
 
