@@ -53,7 +53,9 @@ def chest_ct(seed: int, nodules: int | None = None, slices: int | None = None, s
         ValueError: for a negative count, no slice, or a size under 64 pixels.
     """
     if (nodules is not None and nodules < 0) or (slices is not None and slices < 1) or size < 64:
-        raise ValueError(f"nodules must be 0 or more, slices 1 or more and size at least 64: {nodules}, {slices}, {size}")
+        raise ValueError(
+            f"nodules must be 0 or more, slices 1 or more and size at least 64: {nodules}, {slices}, {size}"
+        )
     anatomy, lesions, scan, noise = np.random.default_rng(seed).spawn(4)
     count = int(np.exp(scan.uniform(np.log(8), np.log(61)))) if slices is None else slices
     between = float(np.clip(scan.uniform(90, 270) / count, 2.5, 8.0))
@@ -133,7 +135,7 @@ def _blob(
     rng: np.random.Generator,
     opaque: float = 1.0,
 ) -> None:
-    """Paint an ellipsoid of any direction with a slightly wavy surface; `opaque` is its share against what it covers."""
+    """Paint an ellipsoid of any direction with a wavy surface; `opaque` is its share against what it covers."""
     found = None if centre is None else slab.around(centre - 1.4 * radii.max() - 4, centre + 1.4 * radii.max() + 4)
     if centre is None or found is None:
         return
@@ -151,7 +153,7 @@ def _plant(image: Array, slab: Slab, lung: Array, count: int, rng: np.random.Gen
     """Draw nodules into free lung; fewer than `count` where the scan holds too little of it."""
     planted: list[_Planted] = []
     for _ in range(count):
-        radius, solid = rng.uniform(4.5, 11.0), rng.uniform(0.5, 1.0)
+        radius, solid = rng.uniform(5.0, 12.0), rng.uniform(0.6, 1.0)
         centre = _place(slab, lung, radius + _FREE_MM, rng)
         if centre is None:
             continue
@@ -164,9 +166,8 @@ def _in_voxels(planted: _Planted, slab: Slab, centres: Array, between: float) ->
     """The nodule as the volume's indices count."""
     (x, y, z), radius, contrast = planted
     pixel = float(slab.x[1] - slab.x[0])
-    return Nodule(
-        float((z - centres[0]) / between), float((y - slab.y[0]) / pixel), float((x - slab.x[0]) / pixel), radius, contrast
-    )  # fmt: skip
+    row, column = (y - slab.y[0]) / pixel, (x - slab.x[0]) / pixel
+    return Nodule(float((z - centres[0]) / between), float(row), float(column), radius, contrast)
 
 
 def _shows(heights: list[float], radii: list[float], centres: Array, between: float) -> NDArray[np.bool_]:
