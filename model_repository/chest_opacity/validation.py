@@ -8,32 +8,20 @@ import torch
 from network import PatchNetwork, WholeNetwork
 from numpy.typing import NDArray
 from pool import SIZE, Opacity, Pool
-from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import rankdata
 from training import predict
 
+from shared.packages.validation.figures import auroc, platt
+
 THRESHOLD = 0.5
-
-
-def auroc(labels: NDArray[np.float32], scores: NDArray[np.float64]) -> float:
-    """Area under the ROC curve by ranks (Mann-Whitney)."""
-    ranks, positive = rankdata(scores), labels > 0.5
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def calibrate(network: PatchNetwork, pool: Pool) -> None:
     """Fold Platt's slope and intercept into the patch logits, so that their mean stays the image's logit."""
     logits, _ = predict(network, pool.images)
-    spread = logits.std() + 1e-9
-
-    def loss(line: NDArray[np.float64]) -> float:
-        return float(np.mean(np.logaddexp(0, (1 - 2 * pool.labels) * (line[0] * logits / spread + line[1]))))
-
-    slope, intercept = minimize(loss, np.array([1.0, 0.0])).x
-    network.scale.mul_(slope / spread)
-    network.shift.mul_(slope / spread).add_(intercept)
+    slope, intercept = platt(pool.labels, logits)
+    network.scale.mul_(slope)
+    network.shift.mul_(slope).add_(intercept)
 
 
 def hit(saliency: NDArray[np.floating], planted: Sequence[Opacity]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from shared.packages.validation.predictions import Prediction
 
@@ -60,6 +60,17 @@ def reliability(truth: Numbers, score: Numbers) -> list[tuple[float, float, int]
     bins = np.clip((score * BINS).astype(int), 0, BINS - 1)
     found = [(score[bins == b], truth[bins == b]) for b in range(BINS)]
     return [(float(s.mean()), float(t.mean()), len(s)) for s, t in found if len(s)]
+
+
+def platt(truth: Numbers, logits: Numbers) -> tuple[float, float]:
+    """Slope and intercept that make the likeliest probabilities of logits (Platt 1999)."""
+    spread = float(np.std(logits)) or 1.0
+
+    def loss(line: Numbers) -> float:
+        return float(np.mean(np.logaddexp(0, (1 - 2 * truth) * (line[0] * logits / spread + line[1]))))
+
+    slope, intercept = optimize.minimize(loss, np.array([1.0, 0.0])).x
+    return float(slope / spread), float(intercept)
 
 
 def _of_probabilities(truth: Numbers, score: Numbers, threshold: float) -> Figures:

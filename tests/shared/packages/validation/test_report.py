@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from shared.packages.folder import load_package
-from shared.packages.validation.figures import arrays, auroc, figures_of, icc, reliability, roc
+from shared.packages.validation.figures import arrays, auroc, figures_of, icc, platt, reliability, roc
 from shared.packages.validation.predictions import Prediction, read_predictions, write_predictions
 from shared.packages.validation.report import put_into_card, report
 
@@ -40,6 +40,13 @@ def test_one_class_alone_has_no_auroc():
 
 def test_reliability_is_the_share_in_each_tenth():
     assert reliability(np.array([0.0, 1, 1]), np.array([0.05, 0.92, 0.98])) == [(0.05, 0.0, 1), (0.95, 1.0, 2)]
+
+
+def test_platt_finds_the_line_that_made_the_labels():
+    generator = np.random.default_rng(2)
+    logits = generator.normal(0, 2, 20_000)
+    truth = (generator.random(20_000) < 1 / (1 + np.exp(0.4 - 0.7 * logits))).astype(float)
+    assert platt(truth, logits) == (pytest.approx(0.7, abs=0.04), pytest.approx(-0.4, abs=0.06))
 
 
 def test_figures_of_numbers():
