@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from shared.phantoms import thorax
+from shared.phantoms.exposure import expose, texture
 from shared.phantoms.strokes import Ellipsoid, Grid, Map, draw_ellipsoid, draw_ribbons, pixel_grid
 
 FIELD_HEIGHT_CM = 36.0
-ATTENUATION_PER_CM = 0.19  # water, filtered 120 kV beam
-PHOTONS_PER_CM2 = 2.0e6
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def chest_radiograph(seed: int, opacities: int | None = None, size: tuple[int, i
     tissue, organs = _tissue(build, grid, lungs, anatomy)
     count = int(lesions.integers(1, 4)) * int(lesions.integers(0, 2)) if opacities is None else opacities
     planted = _plant(tissue, grid, (lungs > 5.0) & (organs < 1.5), count, lesions)
-    return ChestRadiograph(_expose(tissue, grid, noise), planted, grid.spacing * 10)
+    return ChestRadiograph(expose(tissue, grid, noise), planted, grid.spacing * 10)
 
 
 def _tissue(build: thorax.Build, grid: Grid, lungs: Map, rng: np.random.Generator) -> tuple[Map, Map]:
@@ -69,7 +68,7 @@ def _tissue(build: thorax.Build, grid: Grid, lungs: Map, rng: np.random.Generato
     for side in thorax.SIDES:
         draw_ribbons(trees, grid, thorax.vessels(build, rng, side))
     tissue += np.minimum(organs, 0.72 * lungs + 2.0) * 0.9 + trees * in_lung
-    tissue += _texture(grid, rng) * (0.3 * in_lung + 0.25)
+    tissue += texture(grid, rng) * (0.3 * in_lung + 0.25)
     solids, plates = thorax.spine_and_shoulders(build, rng)
     bones = np.zeros(grid.shape, np.float32)
     for solid in solids:
@@ -79,17 +78,6 @@ def _tissue(build: thorax.Build, grid: Grid, lungs: Map, rng: np.random.Generato
     stomach = Ellipsoid(5.5, build.dome_left + 2.6, 3.0, 1.5, -8, -build.gastric_air)
     draw_ellipsoid(tissue, grid, stomach)
     return np.clip(tissue, 0, None) + bones * (body > 0), organs
-
-
-def _texture(grid: Grid, rng: np.random.Generator) -> Map:
-    """Interstitial texture of unit deviation at three scales."""
-    total = np.zeros(grid.shape, np.float32)
-    for scale_cm, share in ((0.3, 0.4), (0.8, 0.5), (2.5, 0.6)):
-        coarse = tuple(int(side * grid.spacing / scale_cm) + 4 for side in grid.shape)
-        field = rng.standard_normal(coarse, dtype=np.float32)
-        factors = (grid.shape[0] / (coarse[0] - 1), grid.shape[1] / (coarse[1] - 1))
-        total += share * zoom(field, factors, order=1)[: grid.shape[0], : grid.shape[1]]
-    return total
 
 
 def _plant(
@@ -124,33 +112,5 @@ def _draw_opacity(tissue: Map, grid: Grid, opacity: Opacity, rng: np.random.Gene
     for order in (2, 3, 5):
         outline += rng.normal(0, 0.12 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
     distance = np.hypot(rows, columns) / (opacity.radius_px * outline)
-    mottle = 1 + 0.1 * _texture(Grid(columns, rows, grid.spacing), rng)
+    mottle = 1 + 0.1 * texture(Grid(columns, rows, grid.spacing), rng)
     window += opacity.contrast * np.exp(-(distance ** rng.uniform(2.2, 5.0))) * mottle
-
-
-def _expose(tissue: Map, grid: Grid, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Beam, scatter, quantum noise and the console's look-up: pixels for presentation, 12 bits."""
-    primary = np.exp(-ATTENUATION_PER_CM * tissue)
-    step = max(1, grid.shape[0] // 128)
-    scatter = gaussian_filter(primary[::step, ::step], 3.0 / (grid.spacing * step), mode="nearest")
-    beam = primary + rng.uniform(0.15, 0.35) * np.minimum(_enlarge(scatter, grid.shape), 3 * primary)
-    dose = PHOTONS_PER_CM2 * rng.uniform(0.4, 1.6) * grid.spacing**2
-    counts = beam * dose
-    counts += np.sqrt(counts) * rng.standard_normal(grid.shape, dtype=np.float32)
-    density = -np.log(np.clip(counts / dose, 1e-4, None)) / ATTENUATION_PER_CM
-    coarse = _enlarge(gaussian_filter(density[::step, ::step], 2.0 / (grid.spacing * step)), grid.shape)
-    return _present(density + rng.uniform(0.4, 0.9) * (density - coarse), rng)
-
-
-def _enlarge(coarse: Map, shape: tuple[int, int]) -> Map:
-    """`coarse` interpolated to `shape`."""
-    return zoom(coarse, (shape[0] / coarse.shape[0], shape[1] / coarse.shape[1]), order=1)
-
-
-def _present(density: Map, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Sigmoid look-up between lung and mediastinum, as a console would choose it."""
-    low, high = np.percentile(density[density > 2.0][::16], [8, 92])
-    middle = low + (high - low) * rng.uniform(0.42, 0.56)
-    slope = rng.uniform(3.2, 4.2) / (high - low)
-    shown = 1 / (1 + np.exp(-slope * (density - middle)))
-    return np.clip(np.round(shown * 4095), 0, 4095).astype(np.uint16)

@@ -64,6 +64,7 @@ class Visit:
 
 BRAIN_PATIENT = Patient("PHANTOM^BRAIN", "ISO-PHANTOM-BRAIN", "19620314", "F")
 CHEST_PATIENT = Patient("PHANTOM^CHEST", "ISO-PHANTOM-CHEST", "19551102", "M")
+SPINE_PATIENT = Patient("PHANTOM^SPINE", "ISO-PHANTOM-SPINE", "20110727", "F")
 
 
 def mr_series(
@@ -189,16 +190,47 @@ def dx_image(
 
     `spacing_mm` is that of the detector; the patient's is the same, since nothing here magnifies.
     """
-    ds = _composite(
-        visit, DigitalXRayImageStorageForPresentation, "DX", ("series", str(series_number)), instance_number
-    )
-    ds.StudyDescription, ds.SeriesDescription, ds.ProtocolName = "XR Chest PA", "Chest PA", "Chest PA"
-    ds.SeriesNumber, ds.BodyPartExamined, ds.ViewPosition = series_number, "CHEST", "PA"
-    ds.ImageType, ds.PresentationIntentType = ["ORIGINAL", "PRIMARY", ""], "FOR PRESENTATION"
-    ds.PatientOrientation, ds.ImageLaterality = ["L", "F"], "U"
+    ds = _projection(visit, ("CHEST", "PA"), "Chest PA", (series_number, instance_number), (spacing_mm, spacing_mm))
     ds.AnatomicRegionSequence = [_coded(codes.SCT.Chest)]
     ds.ViewCodeSequence = [_coded(codes.SCT.PosteroAnterior)]
-    ds.PixelSpacing = ds.ImagerPixelSpacing = [round(spacing_mm, 6)] * 2
+    _pixels(ds, pixels)
+    return ds
+
+
+def spine_image(
+    pixels: NDArray[np.uint16],
+    visit: Visit,
+    *,
+    spacing_mm: tuple[float, float],
+    inverted: bool = False,
+    series_number: int = 1,
+    instance_number: int = 1,
+) -> Dataset:
+    """An AP whole-spine radiograph (as `dx_image`) of 12-bit `pixels`, (rows, columns), bright where dense.
+
+    `spacing_mm` is between rows, between columns; `inverted` stores it dark where dense, as MONOCHROME1.
+    """
+    ds = _projection(visit, ("SPINE", "AP"), "Whole spine AP", (series_number, instance_number), spacing_mm)
+    ds.AnatomicRegionSequence = [_coded(codes.SCT.StructureOfVertebralColumn)]
+    ds.ViewCodeSequence = [_coded(codes.SCT.AnteroPosterior)]
+    _pixels(ds, 4095 - pixels if inverted else pixels)
+    if inverted:
+        ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+        ds.PixelIntensityRelationshipSign = 1
+    return ds
+
+
+def _projection(
+    visit: Visit, of: tuple[str, str], name: str, number: tuple[int, int], spacing_mm: tuple[float, float]
+) -> Dataset:
+    """A radiograph without its pixels: `of` body part and view, `number` of the series and the instance."""
+    body_part, view = of
+    ds = _composite(visit, DigitalXRayImageStorageForPresentation, "DX", ("series", str(number[0])), number[1])
+    ds.StudyDescription, ds.SeriesDescription, ds.ProtocolName = f"XR {name}", name, name
+    ds.SeriesNumber, ds.BodyPartExamined, ds.ViewPosition = number[0], body_part, view
+    ds.ImageType, ds.PresentationIntentType = ["ORIGINAL", "PRIMARY", ""], "FOR PRESENTATION"
+    ds.PatientOrientation, ds.ImageLaterality = ["L", "F"], "U"
+    ds.PixelSpacing = ds.ImagerPixelSpacing = [round(step, 6) for step in spacing_mm]
     ds.PixelIntensityRelationship, ds.PixelIntensityRelationshipSign = "LOG", -1
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType, ds.PresentationLUTShape = 0, 1, "US", "IDENTITY"
     ds.WindowCenter, ds.WindowWidth = 2048, 4096
@@ -206,7 +238,6 @@ def dx_image(
     ds.DetectorType, ds.DetectorID, ds.DetectorConfiguration = "SCINTILLATOR", "ISO-PHANTOM", "AREA"
     ds.PositionerType, ds.KVP, ds.ExposureTime, ds.Exposure, ds.Grid = "NONE", 120, 8, 2, "FIXED"
     ds.DistanceSourceToDetector, ds.AcquisitionContextSequence = 1800, []
-    _pixels(ds, pixels)
     return ds
 
 

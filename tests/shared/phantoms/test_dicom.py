@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from pydicom import Dataset
 
 from shared.phantoms.chest_dx import chest_radiograph
-from shared.phantoms.dicom import BRAIN_PATIENT, CHEST_PATIENT, Visit, dx_image, mr_series
+from shared.phantoms.dicom import BRAIN_PATIENT, CHEST_PATIENT, SPINE_PATIENT, Visit, dx_image, mr_series, spine_image
 
 VOLUME = np.random.default_rng(0).gamma(2.0, 100.0, (4, 32, 48)).astype(np.float32)
 BRAIN = Visit(BRAIN_PATIENT, "ISO0001", datetime(2026, 3, 4, 23, 59, 50), "run 1")
@@ -22,23 +24,43 @@ def _radiograph() -> Dataset:
     return dx_image(radiograph.pixels, Visit(CHEST_PATIENT, "ISO0002"), spacing_mm=radiograph.spacing_mm)
 
 
+def _spine(inverted: bool) -> Dataset:
+    pixels = np.arange(96 * 80, dtype=np.uint16).reshape(96, 80) % 4096
+    return spine_image(pixels, Visit(SPINE_PATIENT, "ISO0003"), spacing_mm=(0.8, 0.6), inverted=inverted)
+
+
+def _objects() -> dict[str, Callable[[], Dataset]]:
+    return {
+        "radiograph": _radiograph,
+        "spine": partial(_spine, inverted=False),
+        "inverted spine": partial(_spine, inverted=True),
+    }
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
-@pytest.mark.parametrize("plane", ["radiograph", "axial", "sagittal", "coronal"])
+@pytest.mark.parametrize("plane", ["radiograph", "spine", "inverted spine", "axial", "sagittal", "coronal"])
 def test_objects_hold_to_their_information_object_definition(plane: str, tmp_path: Path) -> None:
-    ds = _radiograph() if plane == "radiograph" else mr_series(VOLUME, BRAIN, plane=plane)[2]
+    ds = _objects()[plane]() if plane in _objects() else mr_series(VOLUME, BRAIN, plane=plane)[2]
     ds.save_as(tmp_path / "object.dcm", enforce_file_format=True)
     found = subprocess.run(
         ["dciodvfy", "-new", tmp_path / "object.dcm"], capture_output=True, text=True, timeout=60, check=False
     )
     said = found.stdout + found.stderr
     assert "Error" not in said, said
-    assert {"radiograph": "DXImageForPresentation"}.get(plane, "MRImage") in said
+    assert ("DXImageForPresentation" if plane in _objects() else "MRImage") in said
 
 
 def test_a_written_radiograph_reads_back_unchanged(tmp_path: Path) -> None:
     pixels = chest_radiograph(1, size=(96, 80)).pixels
     _radiograph().save_as(tmp_path / "dx.dcm", enforce_file_format=True)
     np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "dx.dcm").pixel_array, pixels)
+
+
+def test_an_inverted_spine_shows_the_same_picture() -> None:
+    upright, inverted = _spine(inverted=False), _spine(inverted=True)
+    assert inverted.PhotometricInterpretation == "MONOCHROME1"
+    np.testing.assert_array_equal(upright.pixel_array, 4095 - inverted.pixel_array)
+    assert list(upright.PixelSpacing) == [0.8, 0.6]
 
 
 def test_slices_lie_in_order_along_the_normal_of_their_plane() -> None:
