@@ -42,6 +42,8 @@ def interval(
     generator = np.random.default_rng(seed)
     drawn = (generator.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES))
     values = [statistic(truth[rows], score[rows]) for rows in drawn]
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 

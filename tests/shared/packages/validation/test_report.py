@@ -1,5 +1,7 @@
 """Figures against scikit-learn's and SciPy's own, and the report in the card."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -36,6 +38,8 @@ def test_figures_of_probabilities_are_those_of_scikit_learn():
 
 def test_one_class_alone_has_no_auroc():
     assert np.isnan(auroc(np.ones(5), np.arange(5.0)))
+    with warnings.catch_warnings(action="error"):
+        assert np.isnan(figures_of([line for line in cases() if line.truth], 0.5)["auroc_low"])
 
 
 def test_reliability_is_the_share_in_each_tenth():
