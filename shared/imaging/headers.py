@@ -31,6 +31,7 @@ _KEYWORDS = (
     "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt",
     "ImagesInAcquisition", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    "ViewPosition",
     *_PHASE_KEYWORDS,
 )  # fmt: skip
 # Vendors' private places of the b-value and its direction (Siemens, GE, Philips), in their usual blocks.
