@@ -1,6 +1,7 @@
 """The phantoms that chest_opacity learns from: generated once, preprocessed as the manifest says, kept as bytes."""
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from shared.phantoms.chest_dx import Opacity, chest_radiograph
 SIZE = 512
 CHUNK = 50
 TRAINING_SEED, CALIBRATION_SEED, HELD_OUT_SEED = 1_000, 500_000, 900_000
+PARTS = {"training": TRAINING_SEED, "calibration": CALIBRATION_SEED, "held_out": HELD_OUT_SEED}
+DETECTORS = ((512, 512), (640, 512), (512, 512), (768, 640), (1024, 1024))
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,17 @@ def preprocess(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
     """The manifest's `scale_percentile` with low 1 and high 99: to [0, 1], clipped."""
     low, high = np.percentile(pixels, [1, 99])
     return np.clip((pixels.astype(np.float32) - low) / max(high - low, 1), 0, 1).astype(np.float32)
+
+
+def samples(part: str, start: int, stop: int) -> Iterator[tuple[NDArray[np.uint16], float]]:
+    """Numbers `start` to `stop` of a part: stored values (rows, columns) of a radiograph, and 1 where any opacity is.
+
+    What the recipe of a gate for this package asks for (model_repository/sage_chest_opacity). `part` is "training",
+    "calibration" or "held_out": the recipe's own people, on detectors of several sizes, half of them free.
+    """
+    for number in range(start, stop):
+        radiograph = chest_radiograph(PARTS[part] + number, None, DETECTORS[number % len(DETECTORS)])
+        yield radiograph.pixels, float(bool(radiograph.opacities))
 
 
 def load_pool(folder: Path, first_seed: int, count: int, *, paired: bool, report: bool = True) -> Pool:

@@ -168,4 +168,4 @@ def test_a_radiograph_goes_round_and_ohif_draws_its_region_with_the_number(hospi
     study = round_trip(hospital, source, uid, tmp_path / "pulled")
     assert study["state"] == "delivered"
     assert study["runs"][0]["findings"][0]["present"]
-    assert "SEEN" in hospital.see(uid, tmp_path / "shots", "AI picture", "AI report=mm2")
+    assert "SEEN" in hospital.see(uid, tmp_path / "shots", "AI picture", "AI report: Opacity=mm2")

@@ -12,7 +12,8 @@ from services.gate.settings import Settings
 from services.gate.work import Gates
 from shared.findings import QualityScore, load_findings
 from shared.phantoms.brain_mr import brain_volume
-from shared.phantoms.dicom import Patient, Visit, mr_series
+from shared.phantoms.chest_dx import chest_radiograph
+from shared.phantoms.dicom import Patient, Visit, dx_image, mr_series
 from shared.phantoms.motion import corrupt
 from shared.serving import Models, open_models
 from shared.settings import GateThresholds
@@ -24,7 +25,8 @@ from tests.images import write_slices
 from tests.served import REPOSITORY, gating, packages, run_of, triton
 from tests.servers import listens
 
-MOTION, CHEST = ("motion_ssim", "gate"), ("chest_opacity", "reader")
+MOTION, CHEST, SAGE = ("motion_ssim", "gate"), ("chest_opacity", "reader"), ("sage_chest_opacity", "gate")
+PLAIN = ("not_installed", "reader")  # held to the plain gates alone
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +113,25 @@ def test_a_reader_goes_on_or_is_held_with_the_reason(tmp_path: Path, book: Book,
 @pytest.mark.triton
 def test_the_hospital_lets_a_gate_only_warn(tmp_path: Path, book: Book, models: Models) -> None:
     paths = write_slices(tmp_path, [float(n) for n in range(20)])
-    gating(book, tmp_path / "store", [*paths[:5], *paths[10:]], [CHEST])
+    gating(book, tmp_path / "store", [*paths[:5], *paths[10:]], [SAGE, CHEST])
     work(book, gates(book, tmp_path / "store", models, completeness=GateThresholds(verdict="warn")))
     run = run_of(book, "chest_opacity")
     assert (run.state, run.verdict) == (RunState.READY, "warn")
+
+
+@pytest.mark.triton
+def test_a_gate_scores_only_the_views_that_its_selector_names(tmp_path: Path, book: Book, models: Models) -> None:
+    pixels, paths = chest_radiograph(300, 0, (512, 512)), [tmp_path / "pa.dcm", tmp_path / "ll.dcm"]
+    for number, (path, view) in enumerate(zip(paths, ("PA", "LL"), strict=True), 1):
+        visit = Visit(Patient("TEST^NOBODY", "X1"), "views")
+        ds = dx_image(pixels.pixels, visit, spacing_mm=pixels.spacing_mm, instance_number=number)
+        ds.ViewPosition = view
+        ds.save_as(path, enforce_file_format=True)
+    uid = gating(book, tmp_path / "store", paths, [SAGE, CHEST])
+    work(book, gates(book, tmp_path / "store", models))
+    result = results(book, uid)["sage_chest_opacity"]
+    assert (result.verdict, len(result.instances)) == ("pass", 1)
+    assert run_of(book, "chest_opacity").state == RunState.READY
 
 
 @pytest.mark.triton
@@ -156,17 +173,17 @@ def test_without_triton_the_study_waits_and_nothing_is_written(tmp_path: Path, b
 
 
 def test_a_second_attempt_replaces_what_the_first_wrote(tmp_path: Path, book: Book, away: Models) -> None:
-    uid = gating(book, tmp_path / "store", write_slices(tmp_path, [0, 1]), [CHEST])
+    uid = gating(book, tmp_path / "store", write_slices(tmp_path, [0, 1]), [PLAIN])
     with book.write() as session:
         session.add(GateResult(study_instance_uid=uid, revision=1, name="completeness", verdict="hold", reason="old"))
     work(book, gates(book, tmp_path / "store", away))
     assert results(book)["completeness"].verdict == "pass"
-    assert run_of(book, "chest_opacity").state == RunState.READY
+    assert run_of(book, "not_installed").state == RunState.READY
 
 
 def test_a_run_that_late_images_left_alone_keeps_its_gates_words(tmp_path: Path, book: Book, away: Models) -> None:
     """Results are shown beside the gates' words of the study's revision: a run that stands must not lose them."""
-    uid = gating(book, tmp_path / "store", write_slices(tmp_path, [0, 1]), [CHEST])
+    uid = gating(book, tmp_path / "store", write_slices(tmp_path, [0, 1]), [PLAIN])
     work(book, gates(book, tmp_path / "store", away))
     with book.write() as session:
         study, run = session.get_one(Study, uid), session.exec(select(Run)).one()
@@ -179,7 +196,7 @@ def test_a_run_that_late_images_left_alone_keeps_its_gates_words(tmp_path: Path,
     with book.read() as session:
         said = {r.name for r in session.exec(select(GateResult).where(GateResult.revision == 2))}
     assert said == {"completeness", "geometry"}
-    assert run_of(book, "chest_opacity").state == RunState.DELIVERED
+    assert run_of(book, "not_installed").state == RunState.DELIVERED
     assert state(book, uid)[0] == StudyState.DELIVERED
 
 

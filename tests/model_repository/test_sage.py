@@ -1,0 +1,201 @@
+"""The shipped sage_chest_opacity: what it says of phantoms, as they are and spoilt; its recipe, for another one."""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, rotate
+from scipy.stats import spearmanr
+
+from services.gate.scoring import judge_readings
+from shared.findings import SourceImage
+from shared.imaging.image import ModelImage
+from shared.imaging.steps import compile_steps
+from shared.inference import Reading
+from shared.packages.folder import load_package
+from shared.phantoms.brain_mr import brain_volume
+from shared.phantoms.chest_dx import chest_radiograph
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+FOLDER = REPOSITORY / "sage_chest_opacity"
+OUTPUTS = ["similarity", "knn", "reconstruction", "confidence"]
+UNSEEN = range(300, 316)  # training starts at 1000, the demo uses 1 to 20
+RECIPE_MODULES = ("recipe", *(path.stem for path in FOLDER.glob("sage_*.py")))
+
+
+@cache
+def _session(path: Path = FOLDER / "1" / "model.onnx") -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _read(row: NDArray[np.float32]) -> dict[str, float]:
+    outputs = _session().run(OUTPUTS, {"image": row[None]})
+    return {name: float(values[0, 0]) for name, values in zip(OUTPUTS, outputs, strict=True)}
+
+
+def _row(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+    """One input row by the manifest's own steps, (1, 512, 512)."""
+    steps = compile_steps(load_package(FOLDER).manifest.preprocess)
+    return steps(ModelImage(pixels.astype(np.float32), (pixels.shape[0], pixels.shape[1]))).pixels[None]
+
+
+@cache
+def _unseen() -> list[NDArray[np.float32]]:
+    """Radiographs of people that neither package has seen, stored values."""
+    return [chest_radiograph(seed, None, (512, 512)).pixels.astype(np.float32) for seed in UNSEEN]
+
+
+def _similarity(pixels: NDArray[np.generic]) -> float:
+    return _read(_row(pixels))["similarity"]
+
+
+def test_it_reads_what_its_package_reads() -> None:
+    gate, reader = load_package(FOLDER), load_package(REPOSITORY / "chest_opacity")
+    assert gate.manifest.selector == reader.manifest.selector
+    assert gate.manifest.preprocess == reader.manifest.preprocess
+    assert gate.manifest.tensors == reader.manifest.tensors
+    assert gate.name in reader.manifest.gates.required
+    assert gate.manifest.training["weights_of_package"] == reader.weights_digest(), (
+        "built for other weights: build anew"
+    )
+    assert {output.tensor for output in gate.manifest.outputs} == {one.name for one in _session().get_outputs()}
+    assert gate.manifest.weights.digest == f"sha256:{gate.weights_digest()}"
+
+
+def test_golden_rows_give_golden_numbers() -> None:
+    golden = np.load(FOLDER / "golden" / "rows.npz")
+    outputs = _session().run(OUTPUTS, {"image": golden["image"]})
+    for name, values in zip(OUTPUTS, outputs, strict=True):
+        np.testing.assert_allclose(values, golden[name], rtol=1e-3, atol=1e-6)
+    assert golden["similarity"][0] > 0.05 > golden["similarity"][1]
+
+
+def test_people_that_it_has_not_seen_are_like_the_training_data() -> None:
+    scores = [_similarity(pixels) for pixels in _unseen()]
+    assert np.mean(np.array(scores) >= 0.05) >= 0.8
+    assert 0.2 < np.median(scores) < 0.8, "a share of like images, so even over 0 to 1"
+
+
+@pytest.mark.parametrize("spoil", ["turned", "noisy", "blurred"])
+def test_the_score_falls_as_an_image_is_spoilt(spoil: str) -> None:
+    rng = np.random.default_rng(0)
+    changes = {
+        "turned": lambda pixels, by: rotate(pixels, 40 * by, reshape=False, order=1, mode="nearest"),
+        "noisy": lambda pixels, by: pixels + 1500 * by * rng.standard_normal(pixels.shape),
+        "blurred": lambda pixels, by: gaussian_filter(pixels, 20 * by),
+    }
+    strengths = (0.0, 0.25, 0.5, 1.0)
+    table = np.array([[_similarity(changes[spoil](pixels, by)) for by in strengths] for pixels in _unseen()[:5]])
+    medians = np.median(table, axis=0)
+    assert spearmanr(strengths, -medians).statistic > 0.9
+    assert medians[-1] < 0.01
+
+
+def test_other_pictures_are_unlike_the_training_data() -> None:
+    head = brain_volume(1, slices=5, spacing_mm=(24.0, 0.9))[2]
+    noise = np.random.default_rng(1).normal(1000, 200, (512, 512))
+    for pixels in (head, noise, _unseen()[0].max() - _unseen()[0]):
+        assert _similarity(pixels) < 0.01
+
+
+def test_a_row_reads_the_same_alone_and_in_a_batch() -> None:
+    rows = np.stack([_row(pixels) for pixels in _unseen()[:3]])
+    together = _session().run(["similarity"], {"image": rows})[0]
+    assert _read(rows[1])["similarity"] == pytest.approx(float(together[1, 0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("pixels", "verdict"), [("as it is", "pass"), ("upside down", "warn")])
+def test_the_gate_marks_what_is_unlike_the_training_data(pixels: str, verdict: str) -> None:
+    package = load_package(FOLDER)
+    image = _unseen()[0] if pixels == "as it is" else np.ascontiguousarray(_unseen()[0][::-1])
+    outputs = {name: np.array([value], np.float32) for name, value in _read(_row(image)).items()}
+    source = SourceImage(sop_class_uid="1.2", sop_instance_uid="1.2.3", series_instance_uid="1.2.3.4")
+    reading = Reading(source, image.shape, (0.0, 0.0, 512.0, 512.0), False, outputs)
+    judgement, finding = judge_readings(package, "1.2.3.4", [reading])
+    assert judgement.verdict == finding.verdict == verdict
+    assert judgement.reason.startswith("Similarity to training data ")
+
+
+def test_the_card_states_the_figures_of_the_manifest() -> None:
+    card = (FOLDER / "README.md").read_text()
+    for name, value in load_package(FOLDER).manifest.validation.items():
+        assert str(value) in card, name
+    assert "not for clinical use" in card.lower()
+
+
+TINY_POOL = """
+import numpy as np
+
+def samples(part, start, stop):
+    for number in range(start, stop):
+        rng = np.random.default_rng((len(part), number))
+        label = number % 2
+        rows, columns = np.mgrid[:80, :80] / 80
+        disc = (rows - rng.uniform(0.4, 0.6)) ** 2 + (columns - rng.uniform(0.4, 0.6)) ** 2 < 0.05 + 0.05 * label
+        yield (300 + 2000 * disc + 30 * rng.standard_normal((80, 80))).astype(np.uint16), float(label)
+"""
+TINY_MANIFEST = """
+schema = 2
+package = { name = "tiny", version = "1.0.0", kind = "reader", title = "Large discs", intended_use = "Tests" }
+selector = { modality = ["XA"], minimum_instances = 2 }
+preprocess = [{ step = "scale_percentile", low = 1.0 }]
+tensors = { inputs = [{ name = "pixels", shape = [1, -1, -1] }] }
+
+[[outputs]]
+name = "large"
+tensor = "mean"
+kind = "binary"
+code = { value = "112001", scheme = "DCM", meaning = "Opacity" }
+"""
+
+
+def _tiny_package(folder: Path) -> None:
+    """A package whose model is the mean of its image, which is larger for large discs."""
+    from onnx import TensorProto, helper, save
+
+    (folder / "1").mkdir(parents=True)
+    (folder / "pool.py").write_text(TINY_POOL)
+    (folder / "package.toml").write_text(TINY_MANIFEST)
+    nodes = [
+        helper.make_node("ReduceMean", ["pixels"], ["flat"], axes=[2, 3], keepdims=0),
+        helper.make_node("Mul", ["flat", "two"], ["mean"]),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 1, "rows", "columns"])
+    mean = helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["n", 1])
+    two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
+    graph = helper.make_graph(nodes, "tiny", [pixels], [mean], [two])
+    save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / "1" / "model.onnx"
+    )
+
+
+def test_the_recipe_builds_a_gate_for_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="torch is in the train extra only")
+    pytest.importorskip("onnx", reason="onnx is in the train extra only")
+    pytest.importorskip("matplotlib", reason="matplotlib is in the train extra only")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in RECIPE_MODULES:  # another package may have its own
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    recipe = __import__("recipe")
+    _tiny_package(tmp_path / "tiny")
+    torch.set_num_threads(1)
+    plan = recipe.Plan(minutes=0.05, training=64, calibration=48, held_out=32, spoilt=3)
+    found = recipe.run(recipe.Target(tmp_path / "tiny"), None, tmp_path / "sage_tiny", plan)
+    gate = load_package(tmp_path / "sage_tiny")
+    assert gate.manifest.selector == load_package(tmp_path / "tiny").manifest.selector
+    assert gate.manifest.gate
+    assert 0 < gate.manifest.gate.hold_below < gate.manifest.gate.warn_below
+    assert found["auroc_white_noise"] == 1.0
+    assert json.loads((tmp_path / "sage_tiny" / "validation.json").read_text()) == found
+    golden = np.load(tmp_path / "sage_tiny" / "golden" / "rows.npz")
+    served = _session(tmp_path / "sage_tiny" / "1" / "model.onnx")
+    any_size = served.run(OUTPUTS, {"pixels": np.random.default_rng(0).random((2, 1, 101, 333), np.float32)})
+    assert all(values.shape == (2, 1) and np.isfinite(values).all() for values in any_size)
+    np.testing.assert_allclose(served.run(OUTPUTS, {"pixels": golden["pixels"]})[0], golden["similarity"], rtol=1e-3)
