@@ -14,6 +14,9 @@ COMMENT = codes.DCM.Comment
 QUALITY = codes.DCM.QualityAssessment
 THRESHOLD = codes.DCM.ThresholdValue
 SQUARE_MILLIMETRE = codes.UCUM.SquareMillimeter
+LENGTH = codes.SCT.Length
+VOLUME = codes.SCT.Volume
+CERTAINTY = codes.DCM.CertaintyOfFinding
 
 QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 USE_MARK = CodedConcept("use-mark", SCHEME, "Use mark")
@@ -23,6 +26,15 @@ WARN_BELOW = CodedConcept("warn-below", SCHEME, "Warn below")
 HOLD_BELOW = CodedConcept("hold-below", SCHEME, "Hold below")
 GATE_SCORE = CodedConcept("gate-score", SCHEME, "Gate score")
 AREA_SPACING = CodedConcept("area-spacing", SCHEME, "Spacing that the area rests on")
+LENGTH_SPACING = CodedConcept("length-spacing", SCHEME, "Spacing that the length rests on")
+MISSING_INPUT = CodedConcept("missing-input", SCHEME, "Made without this input")
+GRADE = CodedConcept("grade", SCHEME, "Grade")
+SLICE_WEIGHT = CodedConcept("slice-weight", SCHEME, "Weight of the image")
+BIAS = CodedConcept("bias", SCHEME, "Bias")
+COLUMN = CodedConcept("point-column", SCHEME, "Column of the point")
+ROW = CodedConcept("point-row", SCHEME, "Row of the point")
+PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
+EXPLAINS = CodedConcept("explains", SCHEME, "Shows why")
 
 _PROCEDURES = {
     "CT": codes.LN.CTUnspecifiedBodyRegion,

@@ -10,7 +10,6 @@ from highdicom.sr import (
     EnhancedSR,
     MeasurementReport,
     ObservationContext,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
@@ -19,6 +18,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, Enhanc
 from services.report import codes
 from services.report.document_context import evidence_of, fill_coding_scheme, fill_contribution_time, observer_context
 from services.report.facts import RunFacts
+from services.report.group_parts import AnyGroup, is_placed
 from services.report.identity import (
     MANUFACTURER,
     fill_identity,
@@ -29,7 +29,7 @@ from services.report.identity import (
     sop_instance_uid_of,
 )
 from services.report.image_library import image_library
-from services.report.measurement_groups import AnyGroup, Groups
+from services.report.measurement_groups import Groups
 from services.report.text import UTF_8
 from shared.result_profiles import SrFlavour
 
@@ -89,8 +89,8 @@ def _content(facts: RunFacts) -> MeasurementReport:
     groups = Groups(facts)
     stated: list[AnyGroup] = [group for finding in facts.findings for group in groups.of(finding)]
     stated += [groups.of_gate(result) for result in facts.gates_beside]
-    placed = [group for group in stated if isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
-    others = [group for group in stated if not isinstance(group, PlanarROIMeasurementsAndQualitativeEvaluations)]
+    placed = [group for group in stated if is_placed(group)]
+    others = [group for group in stated if not is_placed(group)]
     report = MeasurementReport(
         observation_context=ObservationContext(observer_context(facts)),
         procedure_reported=codes.procedure(first_source(facts).get("Modality", "")),

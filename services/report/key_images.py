@@ -2,7 +2,19 @@
 
 from collections.abc import Sequence
 
-from shared.findings import Classification, Finding, KeyImage, QualityScore, Region, SourceImage
+from shared.findings import (
+    Classification,
+    DerivedImage,
+    Finding,
+    HeatMap,
+    KeyImage,
+    Landmark,
+    Measurement,
+    OrdinalGrade,
+    QualityScore,
+    Segmentation,
+    SourceImage,
+)
 
 MOST_OF_A_SERIES = 5
 
@@ -18,6 +30,8 @@ def key_images(finding: Finding) -> list[SourceImage]:
         return []
     if isinstance(finding, KeyImage):
         return [finding.image]
+    if isinstance(finding, Segmentation | HeatMap | DerivedImage):
+        return list(finding.sources) if len(finding.sources) == 1 else []  # a whole series is nothing to jump to
     return _of_reading(finding)
 
 
@@ -29,12 +43,16 @@ def _worst(finding: QualityScore) -> list[SourceImage]:
     return poor[:MOST_OF_A_SERIES] or [scored.image for scored in ranked[:1]]
 
 
-def _of_reading(finding: Finding) -> list[SourceImage]:
-    regions: tuple[Region, ...] = getattr(finding, "regions", ())
-    outlined = list(dict.fromkeys(region.image for region in regions))
-    if not outlined and isinstance(finding, Classification) and finding.patch_map:
+def _of_reading(finding: Classification | OrdinalGrade | Measurement | Landmark) -> list[SourceImage]:
+    """Where its regions are, else the image of its map, else those that counted most, else what it rests on."""
+    if outlined := list(dict.fromkeys(region.image for region in finding.regions)):
+        return outlined
+    if isinstance(finding, Classification) and finding.patch_map:
         return [finding.patch_map.image]
-    return outlined or list(finding.sources)
+    if not isinstance(finding, Landmark) and finding.slice_weights:
+        ranked = sorted(finding.slice_weights.weights, key=lambda w: -w.weight)
+        return [w.image for w in ranked[:MOST_OF_A_SERIES]]
+    return list(finding.sources)
 
 
 def frames_of(images: Sequence[SourceImage]) -> dict[str, list[int]]:

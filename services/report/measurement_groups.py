@@ -2,50 +2,64 @@
 
 from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
-from typing import TypeVar
 
-import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
-    ImageRegion,
-    ImageRegion3D,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
-    RelationshipTypeValues,
     SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
-    SourceImageForRegion,
-    TextContentItem,
-    TrackingIdentifier,
 )
 from highdicom.sr import Measurement as Number
 from highdicom.sr import MeasurementsAndQualitativeEvaluations as Group
-from pydicom import Dataset
 
 from services.report import codes
 from services.report.facts import RunFacts
-from services.report.identity import USE_MARKS
-from services.report.regions import area_mm2, closed
-from services.report.source_header import spacing_of
-from shared.findings import Classification, Finding, Measurement, QualityScore, Region, SourceImage
+from services.report.group_parts import (
+    AnyGroup,
+    algorithm,
+    certainty,
+    comment,
+    probability_of,
+    reference,
+    remarks,
+)
+from services.report.measures import Measure, area_of, length_of
+from services.report.region_coordinates import inferred_from, region_item
+from services.report.tracking import Tracking, place_of
+from shared.findings import (
+    Classification,
+    Code,
+    Concepts,
+    DerivedImage,
+    Finding,
+    HeatMap,
+    KeyImage,
+    Landmark,
+    Measurement,
+    OrdinalGrade,
+    QualityScore,
+    Region,
+    Segmentation,
+    SliceWeights,
+    SourceImage,
+)
 from shared.store import GateResult
-from shared.uids import derived_uid
 
-Reference = TypeVar("Reference", SourceImageForMeasurement, SourceImageForMeasurementGroup, SourceImageForRegion)
-AnyGroup = Group | PlanarROIMeasurementsAndQualitativeEvaluations
+Explained = Classification | OrdinalGrade | Measurement
 
 
 class Groups:
-    """Makes the groups of one run; tracking UIDs are derived from the run, so a replay gives the same."""
+    """Makes the groups of one run; a replay gives the same."""
 
     def __init__(self, facts: RunFacts) -> None:
-        self._run, self._facts = facts.run, facts
+        self._facts, self._tracking = facts, Tracking(facts)
         self._headers = {str(ds.SOPInstanceUID): ds for ds in facts.sources}
 
     def of(self, finding: Finding) -> list[AnyGroup]:
         """The groups that say `finding`; the first tells who released the run against its gates."""
         groups = self._of_finding(finding)
-        _comment(groups[0], self._facts.released and f"Held by a quality gate, {self._facts.released}")
+        comment(groups[0], self._facts.released and f"Held by a quality gate, {self._facts.released}")
         return groups
 
     @singledispatchmethod
@@ -55,155 +69,213 @@ class Groups:
     @_of_finding.register
     def _quality(self, finding: QualityScore) -> list[AnyGroup]:
         name, unit = codes.concept(finding.code), codes.unit(finding.unit)
-        numbers = [Number(name, finding.value, unit, algorithm_id=_algorithm(finding))]
+        numbers = [Number(name, finding.value, unit, algorithm_id=algorithm(finding))]
         for code, threshold in ((codes.WARN_BELOW, finding.warn_below), (codes.HOLD_BELOW, finding.hold_below)):
             if threshold is not None:
                 numbers.append(Number(code, threshold, unit))
-        series = finding.series_instance_uid
         whole = self._group(
-            f"{finding.name} of the series", (finding.name, series), numbers,
-            [QualitativeEvaluation(codes.VERDICT, codes.own(finding.verdict, finding.verdict)), *_mark(finding)],
-            finding, [i.image for i in finding.instances] or list(finding.sources),
+            finding, f"{finding.name} of the series", numbers,
+            [QualitativeEvaluation(codes.VERDICT, codes.own(finding.verdict, finding.verdict))],
+            [i.image for i in finding.instances] or list(finding.sources), place=(finding.series_instance_uid,),
         )  # fmt: skip
-        _comment(whole, self._facts.reason_of(finding))
+        comment(whole, self._facts.reason_of(finding))
         return [whole, *self._slices(finding)]
 
     def _slices(self, finding: QualityScore) -> list[AnyGroup]:
         """The scores that the series' score was made from, each beside its image."""
         if not finding.instances:
             return []
-        name, unit = codes.concept(finding.code), codes.unit(finding.unit)
+        name, unit, place = codes.concept(finding.code), codes.unit(finding.unit), (finding.series_instance_uid,)
         numbers = [
-            Number(name, scored.score, unit, referenced_images=[_reference(SourceImageForMeasurement, scored.image)])
+            Number(name, scored.score, unit, referenced_images=[reference(SourceImageForMeasurement, scored.image)])
             for scored in finding.instances
         ]
-        key = (finding.name, finding.series_instance_uid, "slices")
-        return [self._group(f"{finding.name} of each image", key, numbers, _mark(finding), finding, [])]
+        return [self._group(finding, f"{finding.name} of each image", numbers, [], [], "slices", place=place)]
 
     @_of_finding.register
     def _classification(self, finding: Classification) -> list[AnyGroup]:
-        name = codes.concept(finding.code)
         value = codes.PRESENT if finding.present else codes.ABSENT
         numbers = [
-            Number(codes.PROBABILITY, finding.probability, codes.unit("1"), algorithm_id=_algorithm(finding)),
+            Number(codes.PROBABILITY, finding.probability, codes.unit("1"), algorithm_id=algorithm(finding)),
             Number(codes.THRESHOLD, finding.threshold, codes.unit("1")),
         ]
-        whole = self._group(
-            finding.name, (finding.name, *_place(finding.sources)), numbers,
-            [QualitativeEvaluation(name, value), *_mark(finding)], finding, list(finding.sources),
-        )  # fmt: skip
+        whole = self._whole(finding, numbers, [QualitativeEvaluation(codes.concept(finding.code), value)])
         # the probability is the image's, not a region's: it stands beside one only where no area can
-        fallback = Number(codes.PROBABILITY, finding.probability, codes.unit("1"))
-        return [whole, *(self._region(finding, r, n, [], fallback) for n, r in enumerate(finding.regions, start=1))]
+        fallback = [Number(codes.PROBABILITY, finding.probability, codes.unit("1"))]
+        regions = [self._outlined(finding, r, n, [], fallback) for n, r in enumerate(finding.regions, start=1)]
+        return [whole, *regions, *self._why(finding)]
+
+    @_of_finding.register
+    def _grade(self, finding: OrdinalGrade) -> list[AnyGroup]:
+        grade = finding.grades[finding.grade]
+        said = QualitativeEvaluation(codes.concept(finding.code), codes.concept(grade.code))
+        whole = self._whole(finding, [probability_of(step) for step in finding.grades], [said])
+        fallback = [probability_of(grade)]
+        regions = [self._outlined(finding, r, n, [], fallback) for n, r in enumerate(finding.regions, start=1)]
+        return [whole, *regions, *self._why(finding)]
 
     @_of_finding.register
     def _measurement(self, finding: Measurement) -> list[AnyGroup]:
-        number = Number(
-            codes.concept(finding.code), finding.value, codes.unit(finding.unit), algorithm_id=_algorithm(finding)
-        )
+        name, unit = codes.concept(finding.code), codes.unit(finding.unit)
+        if finding.regions and finding.geometry in ("length", "angle", "area"):
+            return [self._computed(finding), *self._why(finding)]
+        number = Number(name, finding.value, unit, algorithm_id=algorithm(finding))
         if finding.regions:
-            return [self._region(finding, r, n, [number]) for n, r in enumerate(finding.regions, start=1)]
-        key = (finding.name, *_place(finding.sources))
-        return [self._group(finding.name, key, [number], _mark(finding), finding, list(finding.sources))]
+            regions = [self._outlined(finding, r, n, [number]) for n, r in enumerate(finding.regions, start=1)]
+            return [*regions, *self._why(finding)]
+        return [self._whole(finding, [number], []), *self._why(finding)]
+
+    def _computed(self, finding: Measurement) -> Group:
+        """A number that rests on its lines or its outline, and on nothing else (TID 320)."""
+        lines = [inferred_from(self._facts, region, finding.geometry == "area") for region in finding.regions]
+        name, unit = codes.concept(finding.code), codes.unit(finding.unit)
+        numbers = [Number(name, finding.value, unit, referenced_coordinates=lines)]
+        numbers += certainty(finding.confidence, lines)
+        rests_on = {"length": length_of, "area": area_of}.get(finding.geometry)
+        measure = rests_on(self._facts, finding.regions[0]) if rests_on else None
+        return self._group(
+            finding, finding.name, numbers, [measure.spacing] if measure and measure.spacing else [],
+            finding.sources, place=place_of(finding.sources),
+        )  # fmt: skip
+
+    @_of_finding.register
+    def _landmark(self, finding: Landmark) -> list[AnyGroup]:
+        labels = [region.label for region in finding.regions]
+        return [
+            self._region(finding, r, n, self._place_numbers(r), outlines=False, unique=labels.count(r.label) == 1)
+            for n, r in enumerate(finding.regions, start=1)
+        ] or [self._whole(finding, [], [])]
+
+    def _place_numbers(self, region: Region) -> list[Measure]:
+        """Where a point is, how long a line is: numbers for viewers that draw nothing without one."""
+        if region.graphic_type == "POINT":
+            pairs = zip((codes.COLUMN, codes.ROW), region.points[0], strict=True)
+            return [Measure(Number(code, round(value, 2), codes.PIXELS)) for code, value in pairs]
+        measure = length_of(self._facts, region)
+        return [measure] if measure else []
+
+    @_of_finding.register
+    def _segmentation(self, finding: Segmentation) -> list[AnyGroup]:
+        groups: list[AnyGroup] = []
+        for segment in finding.segments:
+            sizes = ((codes.VOLUME, segment.volume_mm3, "mm3"), (codes.AREA, segment.area_mm2, "mm2"))
+            numbers = [Number(code, round(value, 2), codes.unit(u)) for code, value, u in sizes if value is not None]
+            title = f"{finding.name} {segment.name}"
+            numbers += certainty(finding.confidence)
+            place = place_of(finding.sources)
+            sources = list(finding.sources)
+            groups.append(
+                self._group(finding, title, numbers, [], sources, segment.name, place=place, code=segment.code)
+            )
+        return groups
+
+    @_of_finding.register
+    def _heat_map(self, finding: HeatMap) -> list[AnyGroup]:
+        return [self._whole(finding, [], _explains(finding.explains))]
+
+    @_of_finding.register
+    def _derived(self, finding: DerivedImage) -> list[AnyGroup]:
+        return [self._whole(finding, [], [])]
+
+    @_of_finding.register
+    def _key_image(self, finding: KeyImage) -> list[AnyGroup]:
+        weight = [] if finding.weight is None else [Number(codes.SLICE_WEIGHT, finding.weight, codes.unit("1"))]
+        key = place_of([finding.image])
+        return [self._group(finding, finding.name, weight, _explains(finding.explains), [finding.image], place=key)]
 
     def of_gate(self, result: GateResult) -> Group:
         """The group that says what a gate thought of the study or of one of its series."""
-        version = result.version or "1"
         numbers = []
         if result.score is not None:
             numbers.append(Number(codes.GATE_SCORE, result.score, codes.unit(result.unit)))
+        key = ("gate", result.name, result.series_instance_uid)
         group = Group(
-            self._tracking(f"gate {result.name}", ("gate", result.name, result.series_instance_uid)),
+            self._tracking.in_run(f"gate {result.name}", *key),
             finding_type=codes.QUALITY,
-            algorithm_id=AlgorithmIdentification(result.name, version, manufacturer="Isocenter"),
+            algorithm_id=AlgorithmIdentification(result.name, result.version or "1", manufacturer="Isocenter"),
             measurements=numbers,
             qualitative_evaluations=[QualitativeEvaluation(codes.VERDICT, codes.own(result.verdict, result.verdict))],
         )
-        _comment(group, result.reason)
+        comment(group, result.reason)
         return group
 
+    def _whole(self, finding: Finding, numbers: list[Number], said: list[QualitativeEvaluation]) -> Group:
+        """The finding as such, over all that it was made from."""
+        numbers = [*numbers, *certainty(finding.confidence)]
+        sources = list(finding.sources)
+        return self._group(finding, finding.name, numbers, said, sources, place=place_of(sources))
+
     def _group(
-        self, title: str, key: tuple[str, ...], numbers: Sequence[Number], said: Sequence[QualitativeEvaluation],
-        finding: QualityScore | Classification | Measurement, images: list[SourceImage],
+        self, finding: Finding, title: str, numbers: Sequence[Number], said: Sequence[QualitativeEvaluation],
+        images: Iterable[SourceImage], *what: str, place: Sequence[str] = (), code: Code | None = None,
     ) -> Group:  # fmt: skip
+        known = [image for image in images if image.sop_instance_uid in self._headers]
         return Group(
-            self._tracking(title, key),
-            finding_type=codes.concept(finding.code),
-            algorithm_id=_algorithm(finding),
+            self._tracking.of(finding, title, *what, place=place),
+            finding_type=codes.concept(code or finding.code),
+            algorithm_id=algorithm(finding),
             measurements=numbers,
-            qualitative_evaluations=said,
-            source_images=[_reference(SourceImageForMeasurementGroup, i) for i in self._known(images)],
+            qualitative_evaluations=[*said, *remarks(finding)],
+            source_images=[reference(SourceImageForMeasurementGroup, image) for image in known],
         )
+
+    def _why(self, finding: Explained) -> list[AnyGroup]:
+        """What the finding rests on: the weight of each image, the contribution of each concept."""
+        groups: list[AnyGroup] = []
+        if finding.slice_weights:
+            groups.append(self._weights(finding, finding.slice_weights))
+        if isinstance(finding, Classification) and finding.concepts:
+            groups.append(self._concepts(finding, finding.concepts))
+        return groups
+
+    def _weights(self, finding: Explained, weights: SliceWeights) -> Group:
+        numbers = [
+            Number(
+                codes.SLICE_WEIGHT, w.weight, codes.unit("1"),
+                referenced_images=[reference(SourceImageForMeasurement, w.image)],
+            )
+            for w in weights.weights
+        ]  # fmt: skip
+        place = place_of(finding.sources)
+        return self._group(finding, f"{finding.name}: weight of each image", numbers, [], [], "weights", place=place)
+
+    def _concepts(self, finding: Classification, concepts: Concepts) -> Group:
+        said = [(codes.concept(c.code), c.value) for c in concepts.contributions]
+        numbers = [Number(code, value, codes.unit("1")) for code, value in [*said, (codes.BIAS, concepts.bias)]]
+        place = place_of(finding.sources)
+        group = self._group(finding, f"{finding.name}: concepts", numbers, [], [], "concepts", place=place)
+        comment(group, "Contributions to the logit; with the bias they sum to it.")
+        return group
+
+    def _outlined(
+        self, finding: Finding, region: Region, number: int, numbers: Sequence[Number],
+        fallback: Sequence[Number] = (),
+    ) -> PlanarROIMeasurementsAndQualitativeEvaluations:  # fmt: skip
+        """A region with its area and `numbers`; a viewer draws none without a number: `fallback` stands in for all."""
+        area = area_of(self._facts, region)
+        measures = [*map(Measure, numbers), *([area] if area else [])]
+        return self._region(finding, region, number, measures or list(map(Measure, fallback)))
 
     def _region(
-        self, finding: Classification | Measurement, region: Region, number: int, said: Sequence[Number],
-        fallback: Number | None = None,
+        self, finding: Finding, region: Region, number: int, measures: Sequence[Measure], outlines: bool = True,
+        unique: bool = False,
     ) -> PlanarROIMeasurementsAndQualitativeEvaluations:  # fmt: skip
-        """One region with its numbers; a viewer draws none without a number, so `fallback` stands in for all."""
-        numbers, evaluations = list(said), list(_mark(finding))
-        header = self._headers.get(region.image.sop_instance_uid)
-        spacing = spacing_of(header) if header is not None else None
-        area = area_mm2(region, spacing[1]) if spacing else None
-        if spacing and area is not None:
-            numbers.append(Number(codes.AREA, round(area, 2), codes.SQUARE_MILLIMETRE))
-            evaluations.append(QualitativeEvaluation(codes.AREA_SPACING, codes.SPACINGS[spacing[0]]))
-        if not numbers and fallback is not None:
-            numbers.append(fallback)
-        key = (finding.name, "region", *_place([region.image]), str(number))
+        """One region; it is the same in another study only where its label is `unique` in the finding."""
+        name = f"{finding.name} {region.label or number}"
+        if unique and region.label:
+            tracking = self._tracking.of(finding, name, region.label, place=place_of([region.image]))
+        else:
+            key = (finding.name, "region", *place_of([region.image]), str(number))
+            tracking = self._tracking.in_run(name, *key)
         return PlanarROIMeasurementsAndQualitativeEvaluations(
-            self._tracking(f"{finding.name} {number}", key),
-            referenced_region=self._coordinates(region, header),
+            tracking,
+            referenced_region=region_item(self._facts, region, outlines),
             finding_type=codes.concept(finding.code),
-            algorithm_id=_algorithm(finding),
-            measurements=numbers,
-            qualitative_evaluations=evaluations,
+            algorithm_id=algorithm(finding),
+            measurements=[*(m.number for m in measures), *certainty(region.confidence)],
+            qualitative_evaluations=[*remarks(finding), *(m.spacing for m in measures if m.spacing)],
         )
 
-    def _coordinates(self, region: Region, header: Dataset | None) -> ImageRegion | ImageRegion3D:
-        """In the patient's coordinates where the flavour says so and the image has them, else in the image's pixels."""
-        points = closed(region.points) if region.graphic_type == "POLYLINE" else region.points
-        plane = self._facts.planes.get(region.image)
-        frame_of_reference_uid = header.get("FrameOfReferenceUID") if header is not None else None
-        if self._facts.flavour.region_coordinates == "SCOORD3D" and plane and frame_of_reference_uid:
-            graphic_type = "POLYGON" if region.graphic_type == "POLYLINE" else "POINT"
-            return ImageRegion3D(graphic_type, plane.points_mm(points), frame_of_reference_uid)
-        source = _reference(SourceImageForRegion, region.image)
-        return ImageRegion(region.graphic_type, np.asarray(points, np.float32), source)
 
-    def _tracking(self, title: str, key: tuple[str, ...]) -> TrackingIdentifier:
-        return TrackingIdentifier(uid=derived_uid(self._run.id, "tracking", *key), identifier=title)
-
-    def _known(self, images: Iterable[SourceImage]) -> list[SourceImage]:
-        return [image for image in images if image.sop_instance_uid in self._headers]
-
-
-def _place(images: Sequence[SourceImage]) -> list[str]:
-    """What tells a finding's groups from those of the same finding in another image."""
-    return [part for image in images for part in (image.sop_instance_uid, str(image.frame or ""))]
-
-
-def _reference(kind: type[Reference], image: SourceImage) -> Reference:
-    return kind(image.sop_class_uid, image.sop_instance_uid, [image.frame] if image.frame else None)
-
-
-def _algorithm(finding: QualityScore | Classification | Measurement) -> AlgorithmIdentification:
-    """TID 4019."""
-    return AlgorithmIdentification(finding.package, finding.version, manufacturer="Isocenter")
-
-
-def _mark(finding: QualityScore | Classification | Measurement) -> list[QualitativeEvaluation]:
-    mark = finding.use_mark
-    if not mark:
-        return []
-    return [
-        QualitativeEvaluation(
-            codes.USE_MARK, codes.own(codes.USE_MARK_VALUES.get(mark, mark[:16]), USE_MARKS.get(mark, mark))
-        )
-    ]
-
-
-def _comment(group: AnyGroup, text: str) -> None:
-    if text:
-        group[0].ContentSequence.append(
-            TextContentItem(name=codes.COMMENT, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
-        )
+def _explains(name: str) -> list[QualitativeEvaluation]:
+    return [QualitativeEvaluation(codes.EXPLAINS, codes.own(name[:16], name[:64]))] if name else []

@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -12,8 +11,9 @@ from hl7apy.core import Message
 from hl7apy.exceptions import HL7apyException
 from pydicom import Dataset
 
+from services.report.oru_findings import VERDICT_FLAGS, Observation, number_of, observed, unit_of, words_of
 from services.report.oru_patient import patient_fields, visit_fields
-from shared.findings import Classification, Finding, Measurement, QualityScore
+from shared.findings import Finding, QualityScore
 from shared.hl7.message import Segment, read_header
 from shared.hl7.text import Hl7Error, escape, in_standard
 from shared.store import GateResult, Order, Run, Study
@@ -26,17 +26,8 @@ _VERSION = "2.5.1"
 _SCHEME = "99ISO"
 _OBR_STATUS = {"final": "F", "corrected": "C", "held": "I"}  # table 0123; X there would cancel the order
 _OBX_STATUS = {"final": "F", "corrected": "C", "held": "X"}  # table 0085; X: results cannot be obtained
-_VERDICT_FLAGS = {"pass": "N", "warn": "L", "hold": "LL"}  # table 0078
 _HELD = "Reading held by a quality gate"
 _USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
-
-
-@dataclass(frozen=True)
-class _Observation:
-    """One OBX: fields by number, escaped; and the words of its NTE."""
-
-    fields: dict[int, str]
-    remarks: list[str] = field(default_factory=list)
 
 
 def oru_message(
@@ -74,7 +65,7 @@ def oru_message(
 
 def _build(
     addresses: dict[int, str], patient: dict[int, str], visit: dict[int, str],
-    request: tuple[dict[int, str], dict[int, str]], observations: Sequence[_Observation],
+    request: tuple[dict[int, str], dict[int, str]], observations: Sequence[Observation],
 ) -> bytes:  # fmt: skip
     message = Message("ORU_R01", version=_VERSION, validation_level=VALIDATION_LEVEL.TOLERANT)
     result = message.add_group("oru_r01_patient_result")
@@ -89,7 +80,7 @@ def _build(
         group = what.add_group("oru_r01_observation")
         _fill(group.add_segment("obx"), {1: str(number)} | observation.fields)
         for line, words in enumerate(observation.remarks, start=1):
-            _fill(group.add_segment("nte"), {1: str(line), 2: "L", 3: _words(words)})
+            _fill(group.add_segment("nte"), {1: str(line), 2: "L", 3: words_of(words)})
     _fill(message.msh, addresses)
     if not message.to_er7().isascii():
         message.msh.msh_18 = "UNICODE UTF-8"
@@ -143,27 +134,30 @@ def _order_numbers(order: Order | None) -> tuple[str, str, str]:
 def _observations(
     study: Study, run: Run, findings: Sequence[Finding], gate_results: Sequence[GateResult], created_at: datetime,
     outcome: Outcome, released: str,
-) -> list[_Observation]:  # fmt: skip
+) -> list[Observation]:  # fmt: skip
     every = {
         11: _OBX_STATUS[outcome],
         14: _time(created_at),
         18: f"{escape(run.package)}^{escape(run.version)}",
     }
     facts = {**every, 11: "C" if outcome == "corrected" else "F"}  # what is known also of a run that was held
-    rows = [_Observation(facts | {2: "ST", 3: "113014^DICOM Study^DCM", 5: study.study_instance_uid})]
+    rows = [Observation(facts | {2: "ST", 3: "113014^DICOM Study^DCM", 5: study.study_instance_uid})]
     if outcome == "held":
         # only a gate that could not judge has nothing to report but its reason, even where it merely warns
         said = ("gate-failed", "Quality gate could not judge") if run.kind == "gate" else ("held", _HELD)
-        rows.append(_Observation(every | _own(*said, _reason(run, gate_results))))
+        rows.append(Observation(every | _own(*said, _reason(run, gate_results))))
     codes = Counter(finding.code for finding in findings)
     for number, finding in enumerate(findings, start=1):
         remarks = _places(finding) if codes[finding.code] > 1 else []
         remarks += [f"Held by a quality gate, {released}"] if released else []
-        rows.append(_finding(every | {4: str(number)}, finding, remarks))
+        rows += [
+            Observation(every | {4: sub} | fields, [*words, *remarks])
+            for sub, fields, words in observed(finding, str(number))
+        ]
     rows += [_gate(facts, result) for result in gate_results]
-    rows.append(_Observation(facts | _own("package", "Package", f"{run.package} {run.version}")))
+    rows.append(Observation(facts | _own("package", "Package", f"{run.package} {run.version}")))
     for mark in dict.fromkeys([f.use_mark for f in findings if f.use_mark] or ["not-for-clinical-use"]):
-        rows.append(_Observation(facts | _own("use-mark", "Use mark", _USE_MARKS.get(mark, mark))))
+        rows.append(Observation(facts | _own("use-mark", "Use mark", _USE_MARKS.get(mark, mark))))
     return rows
 
 
@@ -177,65 +171,26 @@ def _places(finding: Finding) -> list[str]:
     return [*images, *dict.fromkeys(f"Series {i.series_instance_uid}" for i in finding.sources)]
 
 
-def _finding(every: dict[int, str], finding: Finding, more: Sequence[str]) -> _Observation:
-    """The finding's OBX: a number with its unit and limits, or present and absent."""
-    code = "^".join(_words(part) for part in (finding.code.value, finding.code.meaning, finding.code.scheme))
-    fields, remarks = every | {3: code}, list[str]()
-    if isinstance(finding, Classification):
-        coded = "52101004^Present^SCT" if finding.present else "2667000^Absent^SCT"
-        fields |= {
-            2: "CWE", 5: coded, 7: f"<{finding.threshold:g}", 8: "A" if finding.present else "N",
-            9: _number(finding.probability, 3),
-        }  # fmt: skip
-        remarks.append(f"Probability {finding.probability:.3f}, present from {finding.threshold:g}")
-    elif isinstance(finding, Measurement):
-        fields |= {2: "NM", 5: _number(finding.value), 6: _unit(finding.unit)}
-    elif isinstance(finding, QualityScore):
-        fields |= {
-            2: "NM", 5: _number(finding.value), 6: _unit(finding.unit), 8: _VERDICT_FLAGS[finding.verdict],
-            7: f">={finding.warn_below:g}" if finding.warn_below is not None else "",
-        }  # fmt: skip
-        limits = [(finding.warn_below, "warn below"), (finding.hold_below, "hold below")]
-        said = [f"{words} {limit:g}" for limit, words in limits if limit is not None]
-        remarks.append(", ".join([f"Verdict: {finding.verdict}", *said]))
-        remarks.append(f"Series {finding.series_instance_uid}")
-    return _Observation(fields, [*remarks, *more])
-
-
-def _gate(every: dict[int, str], result: GateResult) -> _Observation:
+def _gate(every: dict[int, str], result: GateResult) -> Observation:
     """A gate's word on a series: its score where it has one, else its verdict."""
-    code = f"gate-{_words(result.name)}^Gate {_words(result.name)}^{_SCHEME}"
-    fields = every | {3: code, 8: _VERDICT_FLAGS.get(result.verdict, "")}
+    code = f"gate-{words_of(result.name)}^Gate {words_of(result.name)}^{_SCHEME}"
+    fields = every | {3: code, 8: VERDICT_FLAGS.get(result.verdict, "")}
     if result.score is None:
         fields |= {2: "ST", 5: escape(result.verdict)}
     else:
-        fields |= {2: "NM", 5: _number(result.score), 6: _unit(result.unit)}
+        fields |= {2: "NM", 5: number_of(result.score), 6: unit_of(result.unit)}
     series = f"Series {result.series_instance_uid}" if result.series_instance_uid else ""
     verdict = f"Verdict: {result.verdict}" + (f": {result.reason}" if result.reason else "")
-    return _Observation(fields, [words for words in (verdict, series) if words])
+    return Observation(fields, [words for words in (verdict, series) if words])
 
 
 def _own(code: str, meaning: str, text: str) -> dict[int, str]:
-    return {2: "ST", 3: f"{code}^{meaning}^{_SCHEME}", 5: _words(text)}
+    return {2: "ST", 3: f"{code}^{meaning}^{_SCHEME}", 5: words_of(text)}
 
 
 def _reason(run: Run, gate_results: Sequence[GateResult]) -> str:
     said = (f"{r.name}: {r.reason}" for r in gate_results if r.verdict == "hold" and r.reason)
     return run.reason or "; ".join(said) or "held, no reason was given"
-
-
-def _words(text: str) -> str:
-    """Free text on one line: ST and FT of every receiver take that."""
-    return escape(" ".join(text.split()))
-
-
-def _number(value: float, digits: int = 6) -> str:
-    """NM: digits and a point, no exponent (HL7 v2.5.1 2.A.47)."""
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".") or "0"
-
-
-def _unit(ucum: str) -> str:
-    return f"{escape(ucum)}^{'no units' if ucum == '1' else escape(ucum)}^UCUM"
 
 
 def _time(at: datetime) -> str:

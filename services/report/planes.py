@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.findings import Classification, Finding, Measurement, SourceImage
+from services.report.regions import regions_of
+from shared.findings import Finding, SourceImage
 from shared.imaging.frames import load_frames
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,7 @@ class Plane:
 
 def images_with_regions(findings: Sequence[Finding]) -> list[SourceImage]:
     """The images that the findings' regions lie on, each once."""
-    found = [f for f in findings if isinstance(f, Classification | Measurement)]
-    return list(dict.fromkeys(region.image for finding in found for region in finding.regions))
+    return list(dict.fromkeys(region.image for finding in findings for region in regions_of(finding)))
 
 
 def read_planes(images: Iterable[SourceImage], paths: dict[str, Path]) -> dict[SourceImage, Plane]:

@@ -1,6 +1,12 @@
 """Geometry of a region: what can be computed again from the polyline and the spacing stored with it."""
 
-from shared.findings import Region
+from shared.findings import Finding, Region
+
+
+def regions_of(finding: Finding) -> tuple[Region, ...]:
+    """The finding's regions; of kinds that have none, none."""
+    regions: tuple[Region, ...] = getattr(finding, "regions", ())
+    return regions
 
 
 def area_pixels(points: tuple[tuple[float, float], ...]) -> float:

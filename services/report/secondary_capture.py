@@ -14,7 +14,7 @@ from services.report.identity import (
     series_description,
     software_version,
 )
-from shared.findings import Classification, Finding, Measurement, QualityScore, SourceImage
+from shared.findings import Finding, QualityScore, SourceImage
 
 KIND = "SC"
 
@@ -30,7 +30,7 @@ def images_to_draw(finding: Finding) -> list[SourceImage]:
     """The source images whose pixels the finding's page needs."""
     if isinstance(finding, QualityScore):
         return quality_page.images(finding)
-    if not isinstance(finding, Classification | Measurement):
+    if not isinstance(finding, reading_page.Drawn):
         return []
     image = reading_page.shown_image(finding)
     return [image] if image else []
@@ -53,7 +53,7 @@ def draw_page(facts: RunFacts, finding: Finding) -> Image.Image:
     """The finding's page."""
     if isinstance(finding, QualityScore):
         return quality_page.draw_page(facts, finding)
-    if isinstance(finding, Classification | Measurement):
+    if isinstance(finding, reading_page.Drawn):
         return reading_page.draw_page(facts, finding)
     raise CannotBuild(f"no page is drawn of a {finding.kind}")
 

@@ -1,11 +1,26 @@
 """What a finding says, in words and numbers as people read them; every readable object takes them from here."""
 
 from dataclasses import dataclass
+from functools import singledispatch
 
 from services.report.facts import RunFacts
+from services.report.group_parts import percent
+from services.report.measures import length_mm, spacing_at
 from services.report.regions import area_mm2
-from services.report.source_header import spacing_of
-from shared.findings import Classification, Finding, Measurement, QualityScore
+from shared.findings import (
+    Classification,
+    DerivedImage,
+    Finding,
+    HeatMap,
+    KeyImage,
+    Landmark,
+    Measurement,
+    OrdinalGrade,
+    QualityScore,
+    Region,
+    Segment,
+    Segmentation,
+)
 
 _UNITS = {"mm2": "mm²", "mm3": "mm³", "cm2": "cm²", "cm3": "cm³", "Cel": "°C", "deg": "°", "[hnsf'U]": "HU"}
 
@@ -31,42 +46,115 @@ def quantity(value: float, unit: str, digits: int) -> str:
     return number(value, digits) if unit == "1" else f"{number(value, digits)} {_UNITS.get(unit, unit)}"
 
 
+def said_of_itself(finding: Finding) -> list[str]:
+    """What stands beside any finding: how sure it is, and what it was made without."""
+    said = [] if finding.confidence is None else [f"confidence {number(percent(finding.confidence), 2)} %"]
+    return said + ([f"made without {', '.join(finding.missing)}"] if finding.missing else [])
+
+
 def statements(facts: RunFacts, finding: Finding) -> list[Statement]:
-    """The finding's own line first, then one for each of its regions that has an area."""
-    if isinstance(finding, QualityScore):
-        return [_quality(finding)]
-    if isinstance(finding, Classification):
-        return [_classification(finding), *_areas(facts, finding)]
-    if isinstance(finding, Measurement):
-        return [_measurement(finding), *_areas(facts, finding)]
-    return [Statement(finding.code.meaning, finding.name)]
+    """The finding's own line first, then one for each of its parts that has a number."""
+    first, *others = _lines(finding, facts)
+    remark = ", ".join(filter(None, [first.remark, *said_of_itself(finding)]))
+    return [Statement(first.subject, first.value, remark), *others]
 
 
-def _quality(finding: QualityScore) -> Statement:
+@singledispatch
+def _lines(finding: Finding, _facts: RunFacts) -> list[Statement]:
+    raise TypeError(f"no words are known for a {type(finding).__name__}")
+
+
+@_lines.register
+def _quality(finding: QualityScore, _facts: RunFacts) -> list[Statement]:
     limits = [("warn below", finding.warn_below), ("hold below", finding.hold_below)]
     remark = [f"verdict {finding.verdict}", *(f"{words} {number(v, 6)}" for words, v in limits if v is not None)]
-    return Statement(finding.code.meaning, quantity(finding.value, finding.unit, 6), ", ".join(remark))
+    return [Statement(finding.code.meaning, quantity(finding.value, finding.unit, 6), ", ".join(remark))]
 
 
-def _classification(finding: Classification) -> Statement:
+@_lines.register
+def _classification(finding: Classification, facts: RunFacts) -> list[Statement]:
     said = "present" if finding.present else "absent"
     remark = f"probability {number(finding.probability, 3)}, present from {number(finding.threshold, 6)}"
-    return Statement(finding.code.meaning, said, remark)
+    lines = [Statement(finding.code.meaning, said, remark), *_regions(facts, finding.name, finding.regions)]
+    if finding.concepts:
+        parts = [(c.code.meaning, c.value) for c in finding.concepts.contributions]
+        added = "added to the logit"
+        lines += [Statement(name, number(v, 6), added) for name, v in [*parts, ("Bias", finding.concepts.bias)]]
+    return lines
 
 
-def _measurement(finding: Measurement) -> Statement:
-    return Statement(finding.code.meaning, quantity(finding.value, finding.unit, 6), finding.name)
+@_lines.register
+def _grade(finding: OrdinalGrade, facts: RunFacts) -> list[Statement]:
+    said = finding.grades[finding.grade].code.meaning
+    remark = ", ".join(f"{grade.name} {number(grade.probability, 3)}" for grade in finding.grades)
+    line = Statement(finding.code.meaning, said, f"probabilities: {remark}")
+    return [line, *_regions(facts, finding.name, finding.regions)]
 
 
-def _areas(facts: RunFacts, finding: Classification | Measurement) -> list[Statement]:
-    headers = {str(source.SOPInstanceUID): source for source in facts.sources}
+@_lines.register
+def _measurement(finding: Measurement, facts: RunFacts) -> list[Statement]:
+    line = Statement(finding.code.meaning, quantity(finding.value, finding.unit, 6), finding.name)
+    return [line] if finding.geometry else [line, *_regions(facts, finding.name, finding.regions)]
+
+
+@_lines.register
+def _landmark(finding: Landmark, facts: RunFacts) -> list[Statement]:
+    count = len(finding.regions)
+    whole = Statement(finding.code.meaning, f"{count} place{'' if count == 1 else 's'} marked", finding.name)
+    return [whole, *(_place(facts, finding, region, n) for n, region in enumerate(finding.regions, start=1))]
+
+
+def _place(facts: RunFacts, finding: Landmark, region: Region, count: int) -> Statement:
+    name, sure = f"{finding.name} {region.label or count}", _sure(region)
+    if region.graphic_type == "POINT":
+        column, row = (number(round(value, 2), 2) for value in region.points[0])
+        return Statement(name, f"column {column}, row {row}", sure)
+    size = length_mm(facts, region)
+    return Statement(name, "marked" if size is None else quantity(size, "mm", 2), sure)
+
+
+@_lines.register
+def _segmentation(finding: Segmentation, _facts: RunFacts) -> list[Statement]:
+    return [Statement(s.code.meaning, size_of(s), f"{finding.name} {s.name}") for s in finding.segments]
+
+
+def size_of(segment: Segment) -> str:
+    """Volume or area, as far as pixels have a size."""
+    sizes = [(segment.volume_mm3, "mm3"), (segment.area_mm2, "mm2")]
+    return ", ".join(quantity(round(v, 2), unit, 2) for v, unit in sizes if v is not None) or "marked"
+
+
+@_lines.register
+def _heat_map(finding: HeatMap, _facts: RunFacts) -> list[Statement]:
+    return [Statement(finding.code.meaning, "mapped", f"shows why: {finding.explains}" if finding.explains else "")]
+
+
+@_lines.register
+def _derived(finding: DerivedImage, _facts: RunFacts) -> list[Statement]:
+    count = len(finding.placed.images)
+    return [Statement(finding.code.meaning, f"{count} image{'' if count == 1 else 's'} made", finding.description)]
+
+
+@_lines.register
+def _key_image(finding: KeyImage, _facts: RunFacts) -> list[Statement]:
+    remark = [f"shows {finding.explains}"] if finding.explains else []
+    remark += [] if finding.weight is None else [f"weight {number(finding.weight, 6)}"]
+    return [Statement(finding.code.meaning, "image to look at", ", ".join(remark))]
+
+
+def _regions(facts: RunFacts, name: str, regions: tuple[Region, ...]) -> list[Statement]:
+    """One line for each region that has an area or a confidence."""
     lines = []
-    for count, region in enumerate(finding.regions, start=1):
-        header = headers.get(region.image.sop_instance_uid)
-        spacing = spacing_of(header) if header is not None else None
+    for count, region in enumerate(regions, start=1):
+        spacing, title = spacing_at(facts, region), f"{name} {region.label or count}"
         area = area_mm2(region, spacing[1]) if spacing else None
         if spacing and area is not None:
-            lines.append(
-                Statement(f"{finding.name} {count}, area", quantity(round(area, 2), "mm2", 2), f"by {spacing[0]}")
-            )
+            remark = ", ".join(filter(None, [f"by {spacing[0]}", _sure(region)]))
+            lines.append(Statement(f"{title}, area", quantity(round(area, 2), "mm2", 2), remark))
+        elif region.confidence is not None:
+            lines.append(Statement(title, "marked", _sure(region)))
     return lines
+
+
+def _sure(region: Region) -> str:
+    return "" if region.confidence is None else f"confidence {number(percent(region.confidence), 2)} %"

@@ -8,12 +8,9 @@ from math import isclose
 
 from pydicom import Dataset
 
-from shared.geometry import area, length
 from shared.verify.folder import Run
-from shared.verify.geometry import in_mm
+from shared.verify.geometry import COMPUTED, compute
 from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of
-
-_PRESENT_AND_ABSENT = {"52101004", "2667000"}
 
 
 @dataclass
@@ -43,13 +40,15 @@ def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
 
 
 def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
-    """Each area and length again, from the coordinates in its group and the spacing in the image library."""
+    """Each length, angle and area again, from the coordinates beside it and the spacing in the image library."""
     spacings = spacings_of(report)
     for group in groups_of(report):
         for number in group.numbers:
-            if not (number.is_area or number.is_length) or number.unit not in ("mm2", "mm"):
+            outlines = number.outlines or (tuple(group.outlines) if number.is_area or number.is_length else ())
+            by_outline = number.is_area or number.is_length or number.outlines
+            if not by_outline or number.unit not in COMPUTED:
                 continue
-            again = _recompute(number, group, spacings)
+            again = compute(number.unit, outlines, spacings)
             outcome.recomputed += 1
             if again is None:
                 outcome.differs.append(f"{name}: {group.name}: no geometry to compute {number.meaning} from")
@@ -58,25 +57,21 @@ def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
                 outcome.differs.append(f"{name}: {group.name}: {said}")
 
 
-def _recompute(number: Number, group: Group, spacings: dict[str, tuple[float, float]]) -> float | None:
-    if len(group.outlines) != 1:
-        return None
-    points = in_mm(group.outlines[0], spacings)
-    if points is None:
-        return None
-    return area(points) if number.is_area else length(points)
-
-
 def check_messages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) -> None:
     """Each number of an ORU is one of the report's, by its code; of a classification its probability."""
-    numbers = [number for group in groups for number in group.numbers]
+    numbers = [(code, number.value) for group in groups for number in group.numbers for code in _names(group, number)]
     for path, message in run.messages.items():
         if _is_held(message):
             continue  # it was sent before there was a report
         for said, code, value in _observed(message):
             outcome.compared += 1
-            if not any(n.code[0] == code and _same(n.value, value) for n in numbers):
+            if not any(name == code and _same(exact, value) for name, exact in numbers):
                 outcome.differs.append(f"{path.name}: {said} {value:g} is not in {name}")
+
+
+def _names(group: Group, number: Number) -> set[str]:
+    """The codes that a message may say a number by: its own, and for a size that of what is measured."""
+    return {number.code[0], group.finding} if number.is_area or number.is_volume else {number.code[0]}
 
 
 def _is_held(message: str) -> bool:
@@ -95,7 +90,7 @@ def _observed(message: str) -> Iterator[tuple[str, str, float]]:
         meaning = rest.split("^")[0]
         if fields[2] == "NM" and fields[5]:
             yield meaning, "gate-score" if code.startswith("gate-") else code, float(fields[5])
-        elif fields[2] == "CWE" and fields[5].split("^")[0] in _PRESENT_AND_ABSENT and fields[9]:
+        elif fields[2] == "CWE" and fields[9]:
             yield f"probability of {meaning}", "122157", float(fields[9])
 
 

@@ -1,16 +1,37 @@
-"""An outline's points in mm, from nothing but what the report says of itself."""
+"""Numbers from outlines, with nothing but what the report says of itself."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from shared import geometry
-from shared.geometry import Points
+from shared.geometry import Points, angle_between_lines, area, length
 from shared.verify.report_numbers import Outline
 
+COMPUTED = ("mm", "cm", "mm2", "cm2", "deg")  # UCUM units that say what is to be computed
+_UNITS = {"cm": 10.0, "cm2": 100.0}
+Spacings = Mapping[str, tuple[float, float]]
 
-def in_mm(outline: Outline, spacings: dict[str, tuple[float, float]]) -> Points | None:
-    """(points, 2 or 3) in mm; None where the image's spacing is not known."""
+
+def compute(unit: str, outlines: Sequence[Outline], spacings: Spacings) -> float | None:
+    """The length, angle or area of `outlines`, as `unit` says; None where they or the spacing don't give it."""
+    if unit == "deg":
+        lines = [line for o in outlines if (line := in_mm(o, spacings, square=True)) is not None and len(line) > 1]
+        return angle_between_lines(*lines) if len(lines) == len(outlines) == 2 else None
+    each = [in_mm(outline, spacings) for outline in outlines]
+    known = [points for points in each if points is not None]
+    if not known or len(known) < len(each):
+        return None
+    return sum(map(area if unit.endswith("2") else length, known)) / _UNITS.get(unit, 1.0)
+
+
+def in_mm(outline: Outline, spacings: Spacings, square: bool = False) -> Points | None:
+    """(points, 2 or 3) in mm; None where the image's spacing is not known.
+
+    `square` pixels are taken then instead, for angles, which need only the aspect.
+    """
     points = np.asarray(outline.points, np.float64)
     if points.shape[1] == 3:
         return points
-    spacing = spacings.get(outline.sop_instance_uid)
+    spacing = spacings.get(outline.sop_instance_uid, (1.0, 1.0) if square else None)
     return None if spacing is None else geometry.in_mm(points, spacing)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from pydicom import Dataset
 
-_AREA, _LENGTH = ("42798000", "SCT"), ("410668003", "SCT")
+_AREA, _LENGTH, _VOLUME = ("42798000", "SCT"), ("410668003", "SCT"), ("118565006", "SCT")
 _MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
+_FINDING, _COORDINATES = "121071", ("SCOORD", "SCOORD3D")
 _TRACKING, _HORIZONTAL, _VERTICAL = "112039", "111026", "111066"
 Point = tuple[float, ...]
 
@@ -22,13 +23,21 @@ class Outline:
 
 @dataclass(frozen=True)
 class Number:
-    """A measured value; `of_image` says that it is one image's, among those of a whole series."""
+    """A measured value; `of_image` says that it is one image's, among those of a whole series.
+
+    `outlines` are the coordinates that it says itself that it was inferred from (TID 320).
+    """
 
     code: tuple[str, str]
     meaning: str
     value: float
     unit: str
     of_image: bool
+    outlines: tuple[Outline, ...] = ()
+
+    @property
+    def is_volume(self) -> bool:
+        return self.code == _VOLUME
 
     @property
     def is_area(self) -> bool:
@@ -41,9 +50,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Group:
-    """A measurement group (TID 1410 or 1501)."""
+    """A measurement group (TID 1410, 1411 or 1501); `finding` is the code of what it is about."""
 
     name: str
+    finding: str = ""
     numbers: list[Number] = field(default_factory=list)
     outlines: list[Outline] = field(default_factory=list)
 
@@ -75,16 +85,20 @@ def _group(item: Dataset) -> Group:
     children = item.get("ContentSequence") or []
     name = next((str(c.get("TextValue", "")) for c in children if code_of(c)[0] == _TRACKING), "")
     numbers = [_number(c) for c in children if c.get("ValueType") == "NUM" and c.get("MeasuredValueSequence")]
-    found = [child for child in items_of(item) if child.get("ValueType") in ("SCOORD", "SCOORD3D")]
-    return Group(name, numbers, [_outline(child) for child in found])
+    found = [child for child in items_of(item) if child.get("ValueType") in _COORDINATES]
+    about = (c.ConceptCodeSequence[0] for c in children if code_of(c)[0] == _FINDING and c.get("ConceptCodeSequence"))
+    finding = next((str(code.get("CodeValue", "")) for code in about), "")
+    return Group(name, finding, numbers, [_outline(child) for child in found])
 
 
 def _number(item: Dataset) -> Number:
     measured = item.MeasuredValueSequence[0]
     meaning = str(item.ConceptNameCodeSequence[0].get("CodeMeaning", ""))
     unit = str(measured.MeasurementUnitsCodeSequence[0].CodeValue)
-    of_image = any(child.get("ValueType") == "IMAGE" for child in item.get("ContentSequence") or [])
-    return Number(code_of(item), meaning, float(measured.NumericValue), unit, of_image)
+    below = item.get("ContentSequence") or []
+    of_image = any(child.get("ValueType") == "IMAGE" for child in below)
+    outlines = tuple(_outline(child) for child in below if child.get("ValueType") in _COORDINATES)
+    return Number(code_of(item), meaning, float(measured.NumericValue), unit, of_image, outlines)
 
 
 def _outline(item: Dataset) -> Outline:

@@ -9,23 +9,33 @@ from services.report.drawing.patch_overlay import draw_key, overlay
 from services.report.drawing.placed_picture import Placed, fit, place
 from services.report.facts import Picture, RunFacts
 from services.report.identity import use_mark
-from services.report.regions import closed
-from shared.findings import Classification, Measurement, Region, SourceImage
+from services.report.regions import closed, regions_of
+from services.report.statements import statements
+from shared.findings import Classification, KeyImage, Landmark, Measurement, OrdinalGrade, Region, SourceImage
 
 _CAPTION = 48
 _BAR = 122
 
 
-def shown_image(finding: Classification | Measurement) -> SourceImage | None:
-    """The image that the page is about: that of the patch map, else of the first region, else the first source."""
+Drawn = Classification | OrdinalGrade | Measurement | Landmark | KeyImage
+
+
+def shown_image(finding: Drawn) -> SourceImage | None:
+    """The image that the page is about: that of the patch map, else of the first region, else the one that counted
+    most, else the first source.
+    """
     if isinstance(finding, Classification) and finding.patch_map:
         return finding.patch_map.image
+    if isinstance(finding, KeyImage):
+        return finding.image
     if finding.regions:
         return finding.regions[0].image
+    if not isinstance(finding, Landmark) and finding.slice_weights and finding.slice_weights.weights:
+        return max(finding.slice_weights.weights, key=lambda weight: weight.weight).image
     return finding.sources[0] if finding.sources else None
 
 
-def draw_page(facts: RunFacts, finding: Classification | Measurement) -> Image.Image:
+def draw_page(facts: RunFacts, finding: Drawn) -> Image.Image:
     """The page, 1600 by 1200.
 
     Raises:
@@ -39,26 +49,30 @@ def draw_page(facts: RunFacts, finding: Classification | Measurement) -> Image.I
     low = BOTTOM - _BAR - 14
     half = (WIDTH - 2 * EDGE - 20) / 2
     boxes = (EDGE, TOP, EDGE + half, low), (EDGE + half + 20, TOP, WIDTH - EDGE, low)
-    regions = [r for r in finding.regions if r.image == image]
+    regions = [r for r in regions_of(finding) if r.image == image]
     _draw_pair(canvas, facts.pictures[image], finding, regions, boxes)
-    _draw_below(canvas, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
+    _draw_below(canvas, facts, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
     gates = facts.gates_of(image.series_instance_uid)
     made_by = f"Isocenter · {finding.package} {finding.version}"
     footing(canvas, gates, use_mark(facts), made_by, facts.released)
     return canvas.image
 
 
-def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Classification | Measurement) -> None:
-    if isinstance(finding, Measurement):
-        unit = "" if finding.unit == "1" else f" {finding.unit}"
-        heading(canvas, facts.title, finding.code.meaning, f"{finding.value:.4g}{unit}", "MEASURED", "measured")
-    else:
+def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Drawn) -> None:
+    if isinstance(finding, Classification):
         verdict = "present" if finding.present else "absent"
         heading(canvas, facts.title, finding.code.meaning, f"{finding.probability:.0%}", verdict.upper(), verdict)
+    elif isinstance(finding, Measurement):
+        unit = "" if finding.unit == "1" else f" {finding.unit}"
+        heading(canvas, facts.title, finding.code.meaning, f"{finding.value:.4g}{unit}", "MEASURED", "measured")
+    elif isinstance(finding, OrdinalGrade):
+        heading(canvas, facts.title, finding.code.meaning, finding.grades[finding.grade].name, "GRADED", "measured")
+    else:
+        heading(canvas, facts.title, finding.code.meaning, "", "MARKED", "measured")
 
 
 def _draw_pair(
-    canvas: Canvas, picture: Picture, finding: Classification | Measurement, regions: list[Region],
+    canvas: Canvas, picture: Picture, finding: Drawn, regions: list[Region],
     boxes: tuple[Box, Box],
 ) -> None:  # fmt: skip
     patch_map = finding.patch_map if isinstance(finding, Classification) else None
@@ -73,32 +87,36 @@ def _draw_pair(
     over = overlay(patch_map, fit(picture, spot)) if patch_map else None
     placed = place(canvas, picture, spot, over)
     for region in regions:
-        _outline(canvas, placed, region)
+        _outline(canvas, placed, region, not isinstance(finding, Landmark) and not _is_line(finding))
 
 
 def _above_caption(box: Box) -> Box:
     return box[0], box[1], box[2], box[3] - _CAPTION + 8
 
 
-def _outline(canvas: Canvas, placed: Placed, region: Region) -> None:
+def _is_line(finding: Drawn) -> bool:
+    return isinstance(finding, Measurement) and finding.geometry in ("length", "angle")
+
+
+def _outline(canvas: Canvas, placed: Placed, region: Region, encloses: bool) -> None:
     """The region's line, dark below bright, so that it is seen on lung and on bone."""
     if region.graphic_type == "POINT":
         x, y = placed.point(*region.points[0])
         for radius, colour, width in ((17, BACKGROUND, 9), (16, YELLOW, 4)):
             canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
         return
-    points = [placed.point(*p) for p in closed(region.points)]
+    points = [placed.point(*p) for p in (closed(region.points) if encloses else region.points)]
     canvas.draw.line(points, BACKGROUND, 8, joint="curve")
     canvas.draw.line(points, YELLOW, 4, joint="curve")
 
 
-def _draw_below(canvas: Canvas, finding: Classification | Measurement, box: Box) -> None:
+def _draw_below(canvas: Canvas, facts: RunFacts, finding: Drawn, box: Box) -> None:
     left, top, right, _ = box
     half = (right - left - 90) / 2
-    if isinstance(finding, Measurement):
-        canvas.paragraph(
-            (left, top + 10), f"{finding.name}: {finding.value:.4g} {finding.unit}", 32, right - left, 2, INK
-        )
+    if not isinstance(finding, Classification):
+        said = statements(facts, finding)[0]
+        words = f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "")
+        canvas.paragraph((left, top + 10), words, 32, right - left, 2, INK)
         return
     _draw_probability(canvas, finding, (left, top + 36, left + half, top + 64))
     if finding.patch_map:

@@ -15,11 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 
+from services.report.facts import RunFacts
 from services.report.oru import oru_message
+from services.report.oru_findings import observed
 from services.report.oru_patient import person_name
 from shared.findings import Classification, Code, Finding, Measurement, QualityScore, SourceImage
 from shared.hl7.message import Message, parse_message
+from shared.imaging.frames import load_frames
 from shared.store import GateResult, Order, Run, Study
+from tests.services.report.findings_by_hand import every_kind
 
 CONTROL_ID = "0123456789ABCDEF0123"
 NASTY = "a|b^c~d\\e&f"
@@ -343,3 +347,32 @@ def test_independent_receivers_accept_it(name: str, tmp_path: Path) -> None:
     said = done.stdout + done.stderr + (tmp_path / "peer.log").read_text()
     assert done.returncode == 0, said
     assert done.stdout.count("accepted") == len(messages), said
+
+
+def test_every_kind_of_finding_is_said(mr_facts: RunFacts, mr_paths: list[Path]) -> None:
+    findings = every_kind(load_frames(mr_paths), (1.8, 1.8)).findings
+    said = [row for n, finding in enumerate(findings, start=1) for row in observed(finding, str(n))]
+    assert {finding.kind for finding in findings} == {
+        "quality_score", "classification", "ordinal_grade", "measurement", "landmark", "segmentation", "heat_map",
+        "key_image", "derived_image",
+    }  # fmt: skip
+    assert [sub for sub, _, _ in said] == ["1", "2", "3", "4", "5", "6", "7", "8", "9.1", "9.2", "10.1", "11", "12"]
+    by_name = {fields[3].split("^")[1]: (fields, remarks) for _, fields, remarks in said}
+    assert by_name["Severity"][0][5] == "255604002^Mild^SCT"
+    assert by_name["Severity"][0][9] == "0.625"
+    assert by_name["Severity"][1] == ["Probabilities: none 0.200, mild 0.625, severe 0.175"]
+    assert by_name["Mass"][0][2] == "NM", "the segment's volume comes after the classification's word"
+    assert by_name["Carina structure"][0][5] == "Marked: carina (75 %), end plate"
+    assert "confidence 90 %" in by_name["Cobb angle"][1]
+    assert next(remarks for _, f, remarks in said if f[2] == "CWE")[-1] == "made without priors"
+    assert said_in(mr_facts, findings).count("OBX|") == len(said) + len(mr_facts.gates_beside) + 3
+
+
+def said_in(facts: RunFacts, findings: list[Finding]) -> str:
+    """The whole message, which hl7apy has found valid."""
+    content = oru_message(
+        study=facts.study, order=None, header=facts.sources[0], run=facts.run, findings=findings,
+        gate_results=facts.gates_beside, control_id="C1", sending_facility="H", receiving_application="R",
+        receiving_facility="F", created_at=facts.at, outcome="final",
+    )  # fmt: skip
+    return content.decode()
