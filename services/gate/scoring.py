@@ -30,8 +30,8 @@ def judge_readings(
     verdict = by_threshold(value, warn_below, hold_below)
     lowest = min(score for _, score in scored)
     reason = (
-        f"{output.code.meaning} {value:.3f} is {_standing(verdict, warn_below, hold_below)}:"
-        f" {_called(gate.aggregate)} of {len(scored)} slices, the lowest of them {lowest:.3f}"
+        f"{output.code.meaning} {value:.3f} is {_standing(verdict, warn_below, hold_below)}"
+        f"{_told_of(gate.aggregate, len(scored), lowest)}"
     )
     notes = tuple(InstanceNote(source.sop_instance_uid, score, source.frame) for source, score in scored)
     judgement = capped(
@@ -59,6 +59,13 @@ def aggregate(how: str, scores: Sequence[float]) -> float:
     if how.startswith("percentile:"):
         return float(np.percentile(scores, int(how.removeprefix("percentile:"))))
     return float(np.min(scores)) if how == "min" else float(np.mean(scores))
+
+
+def _told_of(how: str, images: int, lowest: float) -> str:
+    """Of which images the score is what, where there are several."""
+    if images == 1:
+        return ""
+    return f": {_called(how)} of {images} images" + (f", the lowest of them {lowest:.3f}" if how != "min" else "")
 
 
 def _called(how: str) -> str:

@@ -52,6 +52,18 @@ def test_the_series_score_has_its_verdict_and_every_slice() -> None:
     assert (finding.package, finding.version, finding.warn_below, finding.hold_below) == ("motion", "1.2.0", 0.9, 0.8)
 
 
+@pytest.mark.parametrize(
+    ("how", "scores", "reason"),
+    [
+        ("min", [0.95], "s 0.950 is not below 0.9"),
+        ("min", [0.95, 0.7], "s 0.700 is below 0.8 (hold): the lowest of 2 images"),
+        ("mean", [0.95, 0.75], "s 0.850 is below 0.9 (warn): the mean of 2 images, the lowest of them 0.750"),
+    ],
+)
+def test_the_reason_says_of_which_images_the_score_is_what(how: str, scores: list[float], reason: str) -> None:
+    assert judge_readings(package(aggregate=how), "1.1", readings(scores))[0].reason == reason
+
+
 def test_the_hospitals_thresholds_and_cap() -> None:
     assert (
         judge_readings(package(), "1.1", readings(SCORES), GateThresholds(warn_below=0.5, hold_below=0.4))[0].verdict
