@@ -52,6 +52,8 @@ class Reading:
     box: Box
     blank: bool
     outputs: Mapping[str, NDArray[np.float32]]  # by tensor, without the row's dimension
+    input_shape: tuple[int, int] = (1, 1)  # rows, columns of the model's input, which lies on `box`
+    spacing: tuple[float, float] | None = None  # mm between rows, between columns of the source
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _read(package: Package, batch: list[_Row], models: Models, timeout_s: float)
     return [
         Reading(
             row.frame.source, row.image.source_shape, row.image.source_box(), row.blank,
-            {tensor: values[n] for tensor, values in outputs.items()},
+            {tensor: values[n] for tensor, values in outputs.items()}, row.image.shape, row.image.source_spacing,
         )
         for n, row in enumerate(batch)
     ]  # fmt: skip
@@ -152,6 +154,7 @@ def _read(package: Package, batch: list[_Row], models: Models, timeout_s: float)
 
 def _tensors(package: Package) -> list[str]:
     names = [output.tensor for output in package.manifest.outputs]
+    names += [output.confidence_tensor for output in package.manifest.outputs if output.confidence_tensor]
     if package.manifest.explanation.tensor:
         names.append(package.manifest.explanation.tensor)
     return list(dict.fromkeys(names))
@@ -187,7 +190,15 @@ def number(package: Package, output: Output, reading: Reading) -> float:
         Unreadable: it is another number of values, or out of the range.
     """
     value = scalar(package, reading, output.tensor)
-    value = sigmoid(value) if output.activation == "sigmoid" else value
+    return ranged(package, output, sigmoid(value) if output.activation == "sigmoid" else value)
+
+
+def ranged(package: Package, output: Output, value: float) -> float:
+    """`value` within the range that the manifest declares.
+
+    Raises:
+        Unreadable: it is out of it.
+    """
     allowed = (0.0, 1.0) if output.kind == "binary" else output.range
     if allowed and not allowed[0] - _ROUNDING <= value <= allowed[1] + _ROUNDING:
         raise Unreadable(f"{package.name}: {output.name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}")

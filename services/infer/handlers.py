@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from services.infer.points import confidence_of, landmarks, measured
 from services.infer.regions import outlines
 from shared.findings import Classification, Finding, Measurement, PatchMap, Region
 from shared.inference import Reading, Unreadable, number, scalar
@@ -16,15 +17,28 @@ ADDITIVE_TOLERANCE = 1e-3
 
 
 def findings_of(package: Package, reading: Reading) -> list[Finding]:
-    """One finding per output of the package, for one image.
+    """One finding per output of the package that is sure enough of itself, for one image.
 
     Raises:
-        Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
+        Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range; or none is
+            sure enough.
     """
-    return [_finding(package, output, reading) for output in package.manifest.outputs]
+    found = [_finding(package, output, reading) for output in package.manifest.outputs]
+    findings = [finding for finding in found if finding is not None]
+    if not findings:
+        raise Unreadable(f"{package.name} is not sure enough of what it sees on the image, so nothing is said")
+    return findings
 
 
-def _finding(package: Package, output: Output, reading: Reading) -> Finding:
+def _finding(package: Package, output: Output, reading: Reading) -> Finding | None:
+    """What an output says; None where its confidence is below the least that the manifest asks for."""
+    confidence = confidence_of(package, output, reading)
+    if confidence is not None and confidence < (output.minimum_confidence or 0.0):
+        return None
+    if output.geometry:
+        return measured(package, output, reading, confidence)
+    if output.kind == "landmark":
+        return landmarks(package, output, reading, confidence)
     if output.kind == "binary":
         return _classification(package, output, reading)
     if output.kind in ("regression", "measurement"):

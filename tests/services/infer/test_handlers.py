@@ -113,5 +113,5 @@ def test_a_finding_names_the_weights_that_gave_it(tmp_path: Path, kind: str) -> 
 
 
 def test_other_kinds_are_refused_in_words() -> None:
-    with pytest.raises(Unreadable, match="'landmark' are not read yet"):
-        findings_of(package({**BINARY, "kind": "landmark"}), reading(logit=0.0))
+    with pytest.raises(Unreadable, match="'embedding' are not read yet"):
+        findings_of(package({**BINARY, "kind": "embedding"}), reading(logit=0.0))
