@@ -17,7 +17,7 @@ import torch
 from sage_figures import draw_deformation, draw_rejection
 from sage_folder import export, gate_name, write_card, write_config, write_golden, write_manifest
 from sage_network import Sage
-from sage_pool import Pool, Target, images, load_pool, view_of
+from sage_pool import Pool, Target, image_of, images, load_pool, view_of
 from sage_training import build
 from sage_validation import Scored, figures, score, spoilt
 
@@ -82,7 +82,7 @@ def _measure(
 def _white_noise(sage: Sage, target: Target, data: Path | None) -> Scored:
     """The gate's word on pictures of nothing, of the size of the images kept out."""
     pixels = next(images(target, data, "held_out", 0, 1))[0].pixels
-    rows = [target.row_of(np.random.default_rng(n).normal(1000, 200, pixels.shape)) for n in range(20)]
+    rows = [target.row(image_of(np.random.default_rng(n).normal(1000, 200, pixels.shape))) for n in range(20)]
     views, answers = np.stack([view_of(row) for row in rows]), np.stack([target.answer(row) for row in rows])
     return score(sage, Pool(views, answers, np.zeros(len(rows), np.float32)))
 

@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -72,10 +72,6 @@ class Target:
         """One input row by the manifest's steps, (channels, rows, columns)."""
         return np.asarray(self._prepare(image).pixels, np.float32)[None]
 
-    def row_of(self, pixels: NDArray[np.generic]) -> Row:
-        """The same from stored values (rows, columns)."""
-        return self.row(ModelImage(pixels.astype(np.float32), (pixels.shape[0], pixels.shape[1])))
-
     def answer(self, row: Row) -> NDArray[np.float32]:
         """The package's numbers (values,) for a row; probabilities where it gives such."""
         name = self.package.manifest.tensors.pixels.name
@@ -101,11 +97,21 @@ def view_of(row: Row) -> NDArray[np.float16]:
     return resized(torch.tensor(row)[None])[0].numpy().astype(np.float16)
 
 
+def image_of(pixels: NDArray[np.generic]) -> ModelImage:
+    """Stored values (rows, columns) that come from no file."""
+    return ModelImage(pixels.astype(np.float32), (pixels.shape[0], pixels.shape[1]))
+
+
+def changed(image: ModelImage, pixels: NDArray[np.float32]) -> ModelImage:
+    """Other stored values (rows, columns), in any number, that mean what the image's mean."""
+    return replace(image, pixels=pixels, source_shape=(pixels.shape[0], pixels.shape[1]))
+
+
 def images(target: Target, data: Path | None, part: str, start: int, stop: int) -> Iterator[tuple[ModelImage, float]]:
     """Source images of a part, before any step, and the truth of the package's first output."""
     if data is None:
         for pixels, label in _pool_module(target.folder).samples(part, start, stop):
-            yield ModelImage(pixels.astype(np.float32), (pixels.shape[0], pixels.shape[1])), label
+            yield image_of(pixels), label
         return
     for path, label in _listed(data)[part][start:stop]:
         yield ModelImage.of(load_frames([path])[0]), label

@@ -1,7 +1,7 @@
 """Measures a gate on images kept out of training: does it fall as they are spoilt, and does it help who listens?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sage_deformations import DEFORMATIONS, STRENGTHS
 from sage_network import Sage
-from sage_pool import Pool, Target, images, view_of
+from sage_pool import Pool, Target, changed, images, view_of
 from sage_training import measure
 from scipy.stats import spearmanr
 
@@ -54,7 +54,7 @@ def spoilt(target: Target, data: Path | None, count: int, folder: Path) -> dict[
             for name, change in DEFORMATIONS.items():
                 for step, strength in enumerate(STRENGTHS):
                     pixels = change(image.pixels, strength, np.random.default_rng((number, step)))
-                    row = target.row(replace(image, pixels=pixels, source_shape=pixels.shape))
+                    row = target.row(changed(image, pixels))
                     found.setdefault(f"{name}|{step}", []).append([view_of(row), target.answer(row), label])
             if number % 10 == 9:
                 print(f"spoilt images: {number + 1} of {count}", flush=True)
