@@ -35,7 +35,7 @@ def judge_completeness(frames: Sequence[Frame], content: Content, own: GateThres
     if not frames:
         return Judgement(NAME, "hold", "there is no image in this series", 0.0)
     count = _count(frames)
-    empty = [frames[index] for index in _lost_blanks(len(frames), content.blank)]
+    empty = [frames[index] for index in lost_blanks(len(frames), content.blank)]
     broken = [frames[index] for index, _ in content.undecodable]
     whole = len(frames) - len(count.copies)
     usable = max(0, whole - len(empty) - len(broken))
@@ -141,7 +141,7 @@ def _promised(frames: Sequence[Frame]) -> int:
     return value if single and len(acquisitions) == 1 and isinstance(value, int) else 0
 
 
-def _lost_blanks(count: int, blank: frozenset[int]) -> list[int]:
+def lost_blanks(count: int, blank: frozenset[int]) -> list[int]:
     """Blank frames between pictures; at the ends of a series they are padding. All of them when there is no picture."""
     pictures = [index for index in range(count) if index not in blank]
     if not pictures:

@@ -23,3 +23,10 @@ class Settings(Staged):
     """Largest deviation from even spacing, as a part of the usual spacing: positions are written with few decimals."""
     tilt_tolerance_degrees: float = Field(default=0.5, gt=0)
     """Largest angle between the line of the slices' centres and their normal that counts as straight."""
+    clipped_share: float = Field(default=0.1, gt=0, lt=1)
+    """Part of an image's pixels at its brightest value, away from its border, above which it counts as clipped."""
+    text_images: int = Field(default=3, ge=0, le=1000)
+    """Images of a series, spread over it, that are looked into for burned-in text, where the extra `text` is installed:
+    some 0.15 s each. 0 believes the header alone."""
+    most_texts: int = Field(default=2, ge=0)
+    """Pieces of text in an image that are no burned-in text: side markers."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session, col, delete, select
 
-from services.gate import handlers
-from services.gate.handlers import Decision, decide_gate_run, decide_reader
-from services.gate.judgement import Judgement
+from services.gate import handlers, header_consistency
+from services.gate.handlers import MARKING_GATES, Decision, decide_gate_run, decide_reader
+from services.gate.judgement import Judgement, capped
 from services.gate.scoring import failed, judge_readings
 from services.gate.settings import Settings
 from shared import metrics
@@ -22,7 +23,7 @@ from shared.packages.folder import Package
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.settings import GateThresholds
 from shared.stage import GiveUp, Retry, Save
-from shared.store import Book, GateResult, Instance, Run, Study
+from shared.store import Book, GateResult, Instance, Order, Run, Study
 from shared.store.moves import Row, move, settle, state_of
 from shared.study import RunEvent, RunState, StudyEvent
 
@@ -49,8 +50,9 @@ class Gates:
             GiveUp: the study is not in the book.
         """
         outcome = self._read_book(study_instance_uid)
-        for uid in outcome.series:
-            frames = self._load(outcome, uid)
+        loaded = {uid: self._load(outcome, uid) for uid in outcome.series}
+        self._ask_study_gates(outcome, loaded)
+        for uid, frames in loaded.items():
             self._ask_plain_gates(outcome, uid, frames)
             self._ask_packages(outcome, uid, frames)
         return outcome.save
@@ -62,19 +64,19 @@ class Gates:
                 raise GiveUp("the study is not in the book")
             runs = _runs(session, study)
             wanted = list(dict.fromkeys(uid for run in runs for uid in run.series))
-            instances = session.exec(
-                select(Instance)
-                .where(Instance.study_instance_uid == study_instance_uid)
-                .where(col(Instance.series_instance_uid).in_(wanted))
-            ).all()
+            instances = session.exec(select(Instance).where(Instance.study_instance_uid == study_instance_uid)).all()
+            order = session.get(Order, study.order_id) if study.order_id is not None else None
         paths = {uid: [self.store_dir / i.path for i in instances if i.series_instance_uid == uid] for uid in wanted}
         required = {run.id: self._required(run) for run in runs if run.kind != "gate"}
-        return Outcome(study.revision, list(runs), paths, required)
+        return Outcome(
+            study.revision, list(runs), paths, required, [i.header for i in instances],
+            order.requested_procedure if order else "",
+        )  # fmt: skip
 
     def _required(self, run: Run) -> list[str]:
         """The gates that a reader's package requires; infer refuses a version that is no longer installed."""
         package = self.packages.get((run.package, run.version))
-        return list(package.manifest.gates.required) if package else list(handlers.PLAIN_GATES)
+        return list(package.manifest.gates.required) if package else list(handlers.USUAL_GATES)
 
     def _load(self, outcome: "Outcome", uid: str) -> list[Frame] | str:
         """The series' frames, or why they can't be read."""
@@ -83,13 +85,22 @@ class Gates:
         except UndecodablePixels as error:
             return str(error)
 
+    def _ask_study_gates(self, outcome: "Outcome", loaded: Mapping[str, list[Frame] | str]) -> None:
+        read = {uid: frames for uid, frames in loaded.items() if not isinstance(frames, str)}
+        with _timed(header_consistency.NAME):
+            judgement = header_consistency.judge_header_consistency(outcome.headers, read)
+        outcome.heard("", capped(judgement, self.thresholds.get(judgement.name)))
+
     def _ask_plain_gates(self, outcome: "Outcome", uid: str, frames: list[Frame] | str) -> None:
+        series = handlers.Series([] if isinstance(frames, str) else frames, outcome.requested_procedure)
         for gate in handlers.PLAIN_GATES:
+            if gate in handlers.STUDY_GATES:
+                continue
             with _timed(gate):
                 if isinstance(frames, str):
                     judgement = handlers.unreadable(gate, frames, self.thresholds)
                 else:
-                    judgement = handlers.judge_plainly(gate, frames, self.settings, self.thresholds)
+                    judgement = handlers.judge_plainly(gate, series, self.settings, self.thresholds)
             outcome.heard(uid, judgement)
 
     def _ask_packages(self, outcome: "Outcome", uid: str, frames: list[Frame] | str) -> None:
@@ -128,6 +139,8 @@ class Outcome:
     runs: Sequence[Run]
     series: dict[str, list[Path]]
     required: dict[str, list[str]]  # by reader run
+    headers: Sequence[Mapping[str, Any]] = ()  # of every image of the study, as collect wrote them down
+    requested_procedure: str = ""
     words: dict[str, dict[str, Judgement]] = field(default_factory=dict)  # by series, by gate
     findings: dict[str, list[Finding]] = field(default_factory=dict)  # by gate run
 
@@ -144,16 +157,22 @@ class Outcome:
             .where(col(GateResult.revision) == self.revision)
         )
         for uid, judgements in self.words.items():
-            session.add_all(_result(row, uid, judgement) for judgement in judgements.values())
+            told = (judgement for judgement in judgements.values() if self._is_told(judgement))
+            session.add_all(_result(row, uid, judgement) for judgement in told)
         for run in _runs(session, row):
             if state_of(run) is RunState.WAITING:
                 self._move(session, run)
         move(session, row, StudyEvent.GATED)
         settle(session, row.study_instance_uid)
 
+    def _is_told(self, judgement: Judgement) -> bool:
+        """Not the consent of a marking gate that nobody requires: it would only lengthen every report."""
+        required = {gate for gates in self.required.values() for gate in gates}
+        return judgement.verdict != "pass" or judgement.name in required or judgement.name not in MARKING_GATES
+
     def _move(self, session: Session, run: Run) -> None:
         if run.kind != "gate":
-            decision = decide_reader(self.required.get(run.id, handlers.PLAIN_GATES), run.series, self.words)
+            decision = decide_reader(self.required.get(run.id, handlers.USUAL_GATES), run.series, self.words)
             event = RunEvent.HELD if decision.verdict == "hold" else RunEvent.PASSED
         else:
             decision = decide_gate_run(run.package, run.series, self.words)

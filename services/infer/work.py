@@ -62,10 +62,7 @@ class Reader:
             if not frames:
                 raise GiveUp("there is no image in the series")
             readings = read_images(package, frames, self.models, self.timeout_s)
-            findings = [finding for reading in readings for finding in findings_of(package, reading)]
-            if not findings:
-                raise GiveUp(f"{package.name} is not sure enough of what it sees, so nothing is said")
-            return findings
+            return [finding for reading in readings for finding in findings_of(package, reading)]
         except ModelUnavailable as error:
             raise Retry(f"{package.name} does not answer: {error}") from error
         except (Unreadable, ModelRefused) as error:

@@ -31,7 +31,8 @@ _KEYWORDS = (
     "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt",
     "ImagesInAcquisition", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
-    "ViewPosition",
+    "ViewPosition", "BodyPartExamined", "Laterality", "ImageLaterality", "FrameLaterality", "ProtocolName",
+    "BurnedInAnnotation", "PixelPaddingValue", "PixelPaddingRangeLimit", "FrameOfReferenceUID",
     *_PHASE_KEYWORDS,
 )  # fmt: skip
 # Vendors' private places of the b-value and its direction (Siemens, GE, Philips), in their usual blocks.
@@ -41,10 +42,11 @@ _PRIVATE = {
     (0x0019, 0x10BB): "private_gradient_x", (0x0019, 0x10BC): "private_gradient_y",
     (0x0019, 0x10BD): "private_gradient_z",
 }  # fmt: skip
+_REGION = "AnatomicRegionSequence"
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _IMAGE_TAGS = {tag for tag in DicomDictionary if tag >> 16 == 0x0028} | {0x7FE00001, 0x7FE00002}
 _TAGS: list[Any] = [
-    *(tag for keyword in (*_KEYWORDS, *_GROUPS) if (tag := tag_for_keyword(keyword))), *_PRIVATE, *_IMAGE_TAGS,
+    *(tag for keyword in (*_KEYWORDS, *_GROUPS, _REGION) if (tag := tag_for_keyword(keyword))), *_PRIVATE, *_IMAGE_TAGS,
 ]  # fmt: skip
 _KNOWN = frozenset(_KEYWORDS)
 # CR, DX, mammography, CT, MR, PET, enhanced ones too. Raw data and spectra have rows and columns but never pixels.
@@ -80,7 +82,7 @@ def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
     try:
         ds, stopped_at = read_part10(path, _TAGS)
         pixel_data = _pixel_data(path, stopped_at, ds)
-        root = _flat(ds)
+        root = {**_flat(ds), **_region(ds)}
         if not _is_image(root):
             return None, []
         if pixel_data is None:
@@ -96,6 +98,13 @@ def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's; pydicom's own have no number
             raise
         raise UndecodablePixels(f"the header can't be read: {type(error).__name__}") from error
+
+
+def _region(ds: Dataset) -> dict[str, Any]:
+    """The meaning of the anatomic region's code (PS3.3 10.5), in words."""
+    items = ds.get(_REGION) or []
+    meaning = items[0].get("CodeMeaning") if len(items) and isinstance(items[0], Dataset) else None
+    return {"anatomic_region": str(meaning)} if meaning else {}
 
 
 def _pixel_data(path: Path, offset: int, ds: Dataset) -> PixelData | None:

@@ -37,3 +37,12 @@ def test_a_gate_packages_run_has_the_strictest_of_its_series() -> None:
     words = {"1.1": {"m": Judgement("m", "warn", "0.85")}, "1.2": {"m": Judgement("m", "pass", "0.95")}}
     decision = decide_gate_run("m", ["1.1", "1.2"], words)
     assert (decision.verdict, decision.reason) == ("warn", "0.85")
+
+
+def test_an_objection_of_a_marking_gate_marks_and_holds_only_where_it_is_required() -> None:
+    words = {"1.1": {"pixels": Judgement("pixels", "hold", "clipped")},
+             "": {"header_consistency": Judgement("header_consistency", "hold", "two patients")}}  # fmt: skip
+    decision = decide_reader([], ["1.1"], words)
+    assert (decision.verdict, decision.reason) == ("warn", "header_consistency: two patients; pixels: clipped")
+    assert decide_reader(["pixels"], ["1.1"], words).verdict == "hold"
+    assert decide_reader(["header_consistency"], ["1.1"], words).reason == "header_consistency: two patients"
