@@ -20,14 +20,10 @@ def findings_of(package: Package, reading: Reading) -> list[Finding]:
     """One finding per output of the package that is sure enough of itself, for one image.
 
     Raises:
-        Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range; or none is
-            sure enough.
+        Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
     """
     found = [_finding(package, output, reading) for output in package.manifest.outputs]
-    findings = [finding for finding in found if finding is not None]
-    if not findings:
-        raise Unreadable(f"{package.name} is not sure enough of what it sees on the image, so nothing is said")
-    return findings
+    return [finding for finding in found if finding is not None]
 
 
 def _finding(package: Package, output: Output, reading: Reading) -> Finding | None:

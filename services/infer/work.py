@@ -62,7 +62,10 @@ class Reader:
             if not frames:
                 raise GiveUp("there is no image in the series")
             readings = read_images(package, frames, self.models, self.timeout_s)
-            return [finding for reading in readings for finding in findings_of(package, reading)]
+            findings = [finding for reading in readings for finding in findings_of(package, reading)]
+            if not findings:
+                raise GiveUp(f"{package.name} is not sure enough of what it sees, so nothing is said")
+            return findings
         except ModelUnavailable as error:
             raise Retry(f"{package.name} does not answer: {error}") from error
         except (Unreadable, ModelRefused) as error:

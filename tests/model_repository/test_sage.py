@@ -1,9 +1,11 @@
 """The shipped sage_chest_opacity: what it says of phantoms, as they are and spoilt; its recipe, for another one."""
 
+import importlib
 import json
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnxruntime
@@ -20,6 +22,7 @@ from shared.inference import Reading
 from shared.packages.folder import load_package
 from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.chest_dx import chest_radiograph
+from shared.phantoms.dicom import Patient, Visit, dx_image
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 FOLDER = REPOSITORY / "sage_chest_opacity"
@@ -176,16 +179,42 @@ def _tiny_package(folder: Path) -> None:
     )
 
 
-def test_the_recipe_builds_a_gate_for_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch", reason="torch is in the train extra only")
-    pytest.importorskip("onnx", reason="onnx is in the train extra only")
-    pytest.importorskip("matplotlib", reason="matplotlib is in the train extra only")
+def _recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The recipe with its modules, beside those of other packages."""
+    for name in ("torch", "onnx", "matplotlib"):
+        pytest.importorskip(name, reason=f"{name} is in the train extra only")
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in RECIPE_MODULES:  # another package may have its own
         monkeypatch.delitem(sys.modules, name, raising=False)
-    recipe = __import__("recipe")
+    return importlib.import_module("recipe")
+
+
+def test_a_folder_of_dicom_never_has_a_patient_in_two_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _recipe(monkeypatch)
+    lines = ["file,label"]
+    for number in range(24):
+        visit = Visit(Patient("TEST^NOBODY", f"P{number // 2}"), f"V{number}")
+        pixels = np.full((64, 64), 100 + number, np.uint16)
+        pixels[:32] = 3000
+        dx_image(pixels, visit, spacing_mm=5.0).save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+        lines.append(f"{number}.dcm,{number % 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    target, numbers, pool = recipe.Target(REPOSITORY / "chest_opacity"), {}, sys.modules["sage_pool"]
+    for part in pool.PARTS:
+        count = pool.available(tmp_path, part, 99)
+        found = list(pool.images(target, tmp_path, part, 0, count))
+        numbers[part] = {int(np.min(image.pixels)) - 100 for image, _ in found}
+        assert all(label == number % 2 for (_, label), number in zip(found, sorted(numbers[part]), strict=True))
+    patients = [{number // 2 for number in numbers[part]} for part in pool.PARTS]
+    assert sum(len(one) for one in patients) == len(set.union(*patients)) == 12
+    assert len(patients[0]) > len(patients[1])
+    assert target.row(next(pool.images(target, tmp_path, "training", 0, 1))[0]).shape == (1, 512, 512)
+
+
+def test_the_recipe_builds_a_gate_for_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _recipe(monkeypatch)
     _tiny_package(tmp_path / "tiny")
-    torch.set_num_threads(1)
+    sys.modules["torch"].set_num_threads(1)
     plan = recipe.Plan(minutes=0.05, training=64, calibration=48, held_out=32, spoilt=3)
     found = recipe.run(recipe.Target(tmp_path / "tiny"), None, tmp_path / "sage_tiny", plan)
     gate = load_package(tmp_path / "sage_tiny")

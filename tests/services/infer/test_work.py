@@ -141,3 +141,11 @@ def test_without_triton_the_run_waits(tmp_path: Path, book: Book) -> None:
         Reader(book, tmp_path / "store", packages(), away, 5.0).work(waiting.id)
     assert read(book, tmp_path / "store", away).state == RunState.READY
     away.close()
+
+
+def test_where_the_package_is_not_sure_of_anything_the_run_ends_with_that_reason(tmp_path: Path, book: Book) -> None:
+    here = open_models("", REPOSITORY, in_process=True)
+    ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 32), Modality="DX")], ("cobb_angle", "reader"))
+    run = read(book, tmp_path / "store", here)
+    assert run.state == RunState.DEAD
+    assert run.reason == "cobb_angle is not sure enough of what it sees, so nothing is said"
