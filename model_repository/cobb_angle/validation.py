@@ -175,10 +175,13 @@ def measure(session: onnxruntime.InferenceSession, seeds: Sequence[int], turns: 
     figures["limits_of_agreement"] = 1.96 * float(residual.std(ddof=1))
     told = np.array(sure) >= MINIMUM_CONFIDENCE
     figures["given_an_angle"] = float(told.mean())
-    figures["mean_absolute_error_given"] = float(np.abs(residual[told]).mean())
-    figures["largest_error_given"] = float(np.abs(residual[told]).max())
+    if told.any():  # after a minute's training there may be none
+        figures["mean_absolute_error_given"] = float(np.abs(residual[told]).mean())
+        figures["largest_error_given"] = float(np.abs(residual[told]).max())
     moved, figures["changed_given_an_angle"] = steadiness(session, seeds[:turns])
     for name, apart in moved.items():
+        if not apart.size:
+            continue
         figures[f"{name}_median"] = float(np.median(apart))
         figures[f"{name}_95th"] = float(np.percentile(apart, 95))
         figures[f"{name}_largest"] = float(apart.max())
