@@ -15,10 +15,14 @@ DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "NASR"]
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
+SegFlavour = Literal["binary", "label-map"]
 RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
 CharacterSet = Literal["utf-8", "source"]
 ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
 
+_OF_KIND: dict[str, tuple[str, ...]] = {
+    "SR": ("sr_flavour", "region_coordinates"), "NASR": ("sr_flavour", "region_coordinates"), "SEG": ("seg_flavour",),
+}  # fmt: skip
 DESCRIPTION = "AI {what}: {title}"
 _PLACEHOLDERS = ("what", "title", "package", "version")
 
@@ -36,8 +40,8 @@ PROFILES: dict[ProfileName, dict[str, Any]] = {
 }
 
 
-class Flavour(BaseModel):
-    """How objects are written for a destination."""
+class FlavourSettings(BaseModel):
+    """How objects are written for a destination, as its settings say."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
@@ -47,6 +51,9 @@ class Flavour(BaseModel):
     region_coordinates: RegionCoordinates = "SCOORD"
     """dicom: the SR's regions in pixels of their image ("SCOORD", which viewers draw), or in the patient's coordinates
     ("SCOORD3D", comprehensive-3d only) where the image has them."""
+    seg_flavour: SegFlavour = "binary"
+    """dicom: labels of a segmentation as "binary" masks, which viewers draw, or as one "label-map" (its own SOP
+    class); probabilities are fractional in any case."""
     character_set: CharacterSet = "utf-8"
     """dicom: "utf-8", or "source": the images' own, as long as it has every letter that is written."""
     series_description: str = DESCRIPTION
@@ -72,12 +79,18 @@ class Flavour(BaseModel):
             )
         return self
 
+
+class Flavour(FlavourSettings):
+    """How an object is written. `segments` is the flavour of the segmentations that go along with a report, and that
+    it points into: without any, it points into none.
+    """
+
+    segments: "Flavour | None" = None
+
     def of_kind(self, kind: str) -> "Flavour":
         """The flavour that `kind` has, with what makes no difference to it at its default."""
-        told = {"character_set": self.character_set, "series_description": self.series_description}
-        if kind in ("SR", "NASR"):
-            told |= {"sr_flavour": self.sr_flavour, "region_coordinates": self.region_coordinates}
-        return Flavour.model_validate(told)
+        names = ["character_set", "series_description", *_OF_KIND.get(kind, ())]
+        return Flavour(**{name: getattr(self, name) for name in names})
 
     @property
     def label(self) -> str:
@@ -85,15 +98,18 @@ class Flavour(BaseModel):
         parts: list[str] = [
             value for value, usual in (
                 (self.sr_flavour, "comprehensive-3d"), (self.region_coordinates, "SCOORD"),
+                (self.seg_flavour, "binary"),
                 (self.character_set, "utf-8"),
             ) if value != usual
         ]  # fmt: skip
+        if self.segments:
+            parts.append("-".join(filter(None, ["with-SEG", self.segments.label])))
         if self.series_description != DESCRIPTION:
             parts.append(derived_uuid("description", self.series_description).hex[:8])
         return "-".join(parts)
 
 
-class Wanted(Flavour):
+class Wanted(FlavourSettings):
     """Which objects a destination is sent, and how they are written."""
 
     model_config = ConfigDict(frozen=False)
@@ -128,4 +144,4 @@ class Wanted(Flavour):
 
     def flavour_of(self, kind: str) -> Flavour:
         """How objects of `kind` are written for this destination."""
-        return Flavour(**{name: getattr(self, name) for name in Flavour.model_fields}).of_kind(kind)
+        return Flavour(**{name: getattr(self, name) for name in FlavourSettings.model_fields}).of_kind(kind)

@@ -1,16 +1,16 @@
 """What a result object is made from: the run, its findings, and what is known of study, order, gates and sources."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 from services.report.planes import Plane
-from shared.findings import Finding, QualityScore, SourceImage
+from shared.findings import ArrayFile, Finding, QualityScore, SourceImage
 from shared.result_profiles import DICOM_KINDS, Flavour
 from shared.store import GateResult, Order, Run, Study
 
@@ -39,6 +39,10 @@ class Predecessor:
     sop_instance_uid: str
 
 
+def _nothing_to_read(file: ArrayFile) -> NDArray[Any]:
+    raise CannotBuild(f"the array {file.path} can't be read")
+
+
 @dataclass(frozen=True)
 class RunFacts:
     """Everything that is known of a run when its result objects are made."""
@@ -61,6 +65,8 @@ class RunFacts:
     released: str = ""  # who let the run through against its gates, and why
     kinds: frozenset[str] = frozenset([*DICOM_KINDS, "ORU"])  # what the package lets out
     flavour: Flavour = Flavour()  # how the object at hand is written
+    read: Callable[[ArrayFile], NDArray[Any]] = _nothing_to_read  # the array of a file that a finding names
+    segmentations: tuple[Dataset, ...] = ()  # that go along with the report at hand
     flavour_number: int = 0  # its place among the flavours that destinations want of the kind; their series are apart
 
     def reason_of(self, finding: QualityScore) -> str:

@@ -12,7 +12,7 @@ from services.report import secondary_capture
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import control_id
 from services.report.oru import oru_message
-from services.report.result_kinds import BUILDERS, OF_HELD, Builder, build_objects, wanted_flavours
+from services.report.result_kinds import BUILDERS, OF_HELD, Builder, build_objects, pointed_to, wanted_flavours
 from shared.findings import Finding, SourceImage
 from shared.settings import Destination
 
@@ -38,14 +38,13 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
     Each kind is made once for each flavour that a destination wants.
     """
     steps: list[tuple[str, Callable[[], list[ResultObject]]]] = []
+    made = Report([], [] if facts.outcome == "held" or facts.findings else ["the package gave no finding to report"])
     for kind, builder in _builders(facts).items():
-        wanted = wanted_flavours(kind, destinations)
-        if wanted and kind in facts.kinds:
-            steps.append((kind, partial(build_objects, facts, kind, wanted, builder)))
+        if kind in facts.kinds:
+            steps.append((kind, partial(_objects, facts, kind, builder, destinations, made.objects)))
     if "ORU" in facts.kinds:
         rises = [d for d in destinations if "ORU" in d.objects]
         steps += [(f"ORU to {destination.name}", partial(_message, facts, destination)) for destination in rises]
-    made = Report([], [] if facts.outcome == "held" or facts.findings else ["the package gave no finding to report"])
     for what, build in steps:
         try:
             made.objects.extend(build())
@@ -53,6 +52,14 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
             log.warning("not built object=%s run=%s cause=%s", what, facts.run.id, type(error).__name__)
             made.missing.append(f"no {what}: {error}")
     return made
+
+
+def _objects(
+    facts: RunFacts, kind: str, builder: Builder, destinations: Sequence[Destination], made: Sequence[ResultObject]
+) -> list[ResultObject]:
+    """The objects of a kind; what was `made` before is what a report may point to."""
+    wanted = wanted_flavours(kind, destinations, pointed_to(facts.findings, made))
+    return build_objects(facts, kind, wanted, builder, made)
 
 
 def _builders(facts: RunFacts) -> dict[str, Builder]:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlmodel import Session
@@ -9,11 +10,12 @@ from sqlmodel import Session
 from services.report.book import Rows, enter_deliveries, read_rows
 from services.report.facts import RunFacts
 from services.report.handlers import Report, images_to_draw, report
-from services.report.planes import images_with_regions, read_planes
+from services.report.planes import images_with_places, read_planes
 from services.report.result_files import write_results
 from services.report.result_kinds import most_flavours
 from services.report.settings import Settings
 from services.report.source_files import read_pictures, read_sources
+from shared.arrays import read_array
 from shared.findings import load_findings
 from shared.packages.folder import PackageError, load_package
 from shared.packages.manifest import Manifest, ResultsTable
@@ -67,10 +69,10 @@ class Reporter:
             at=rows.first_at, findings=findings,
             title=manifest.package.title if manifest else rows.run.package, order=rows.order,
             gate_results=rows.gate_results, sources=read_sources(list(paths.values())),
-            pictures=pictures, planes=read_planes(images_with_regions(findings), paths),
+            pictures=pictures, planes=read_planes(images_with_places(findings), paths),
             series_number=rows.first_series_number, institution_name=self.core.institution_name,
             predecessors=rows.predecessors,
-            corrects=rows.corrects, released=rows.released,
+            read=partial(read_array, self.core.data_dir), corrects=rows.corrects, released=rows.released,
             kinds=_kinds(manifest),
         )  # fmt: skip
         return facts, undrawn

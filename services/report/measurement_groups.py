@@ -9,6 +9,7 @@ from highdicom.sr import (
     QualitativeEvaluation,
     SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
+    TrackingIdentifier,
 )
 from highdicom.sr import Measurement as Number
 from highdicom.sr import MeasurementsAndQualitativeEvaluations as Group
@@ -26,10 +27,10 @@ from services.report.group_parts import (
 )
 from services.report.measures import Measure, area_of, length_of
 from services.report.region_coordinates import inferred_from, region_item
-from services.report.tracking import Tracking, place_of
+from services.report.segment_groups import segment_group
+from services.report.tracking import Tracking, of_segment, place_of
 from shared.findings import (
     Classification,
-    Code,
     Concepts,
     DerivedImage,
     Finding,
@@ -40,6 +41,7 @@ from shared.findings import (
     OrdinalGrade,
     QualityScore,
     Region,
+    Segment,
     Segmentation,
     SliceWeights,
     SourceImage,
@@ -160,14 +162,23 @@ class Groups:
         for segment in finding.segments:
             sizes = ((codes.VOLUME, segment.volume_mm3, "mm3"), (codes.AREA, segment.area_mm2, "mm2"))
             numbers = [Number(code, round(value, 2), codes.unit(u)) for code, value, u in sizes if value is not None]
-            title = f"{finding.name} {segment.name}"
             numbers += certainty(finding.confidence)
-            place = place_of(finding.sources)
-            sources = list(finding.sources)
-            groups.append(
-                self._group(finding, title, numbers, [], sources, segment.name, place=place, code=segment.code)
-            )
+            tracking = of_segment(self._tracking, finding, segment)
+            pointing = segment_group(self._facts, finding, segment, tracking, numbers, remarks(finding))
+            groups.append(pointing or self._unplaced(finding, segment, tracking, numbers))
         return groups
+
+    def _unplaced(
+        self, finding: Segmentation, segment: Segment, tracking: TrackingIdentifier, numbers: list[Number]
+    ) -> Group:
+        """A segment whose pixels do not go along: its numbers can't be computed again."""
+        return Group(
+            tracking,
+            finding_type=codes.concept(segment.code),
+            algorithm_id=algorithm(finding),
+            measurements=numbers,
+            qualitative_evaluations=remarks(finding),
+        )
 
     @_of_finding.register
     def _heat_map(self, finding: HeatMap) -> list[AnyGroup]:
@@ -207,12 +218,12 @@ class Groups:
 
     def _group(
         self, finding: Finding, title: str, numbers: Sequence[Number], said: Sequence[QualitativeEvaluation],
-        images: Iterable[SourceImage], *what: str, place: Sequence[str] = (), code: Code | None = None,
+        images: Iterable[SourceImage], *what: str, place: Sequence[str] = (),
     ) -> Group:  # fmt: skip
         known = [image for image in images if image.sop_instance_uid in self._headers]
         return Group(
             self._tracking.of(finding, title, *what, place=place),
-            finding_type=codes.concept(code or finding.code),
+            finding_type=codes.concept(finding.code),
             algorithm_id=algorithm(finding),
             measurements=numbers,
             qualitative_evaluations=[*said, *remarks(finding)],

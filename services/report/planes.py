@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.report.regions import regions_of
-from shared.findings import Finding, SourceImage
+from shared.findings import DerivedImage, Finding, HeatMap, Segmentation, SourceImage
 from shared.imaging.frames import load_frames
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,14 @@ class Plane:
         across = steps[:, :1] * self.spacing[1] * along_row
         down = steps[:, 1:] * self.spacing[0] * along_column
         return np.asarray(np.asarray(self.position) + across + down, np.float64)
+
+
+def images_with_places(findings: Sequence[Finding]) -> list[SourceImage]:
+    """The images whose place in the patient is needed: those with regions, and those that arrays lie over."""
+    over = [
+        image for f in findings if isinstance(f, Segmentation | HeatMap | DerivedImage) for image in f.placed.images
+    ]
+    return list(dict.fromkeys([*images_with_regions(findings), *over]))
 
 
 def images_with_regions(findings: Sequence[Finding]) -> list[SourceImage]:

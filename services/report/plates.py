@@ -28,8 +28,12 @@ class Plates:
     patient_orientation: list[str]  # of the first
 
 
-def plates_of(facts: RunFacts, images: Sequence[SourceImage], shell: Dataset) -> list[Plates]:
+def plates_of(
+    facts: RunFacts, images: Sequence[SourceImage], shell: Dataset, step: float | None = None
+) -> list[Plates]:
     """The groups that `images` make; of an instance with frames, all of its frames.
+
+    `step` is the way from slice to slice in mm, where it is known better than the images say.
 
     Raises:
         CannotBuild: images lie in no frame of reference, or frames in several directions or nowhere.
@@ -41,7 +45,7 @@ def plates_of(facts: RunFacts, images: Sequence[SourceImage], shell: Dataset) ->
     for image in images:
         if image.sop_instance_uid in headers:
             _put(groups, image, facts, headers)
-    return [_plates(facts, group, headers, shell) for group in groups]
+    return [_plates(facts, group, headers, shell, step) for group in groups]
 
 
 def _put(groups: list[list[SourceImage]], image: SourceImage, facts: RunFacts, headers: dict[str, Dataset]) -> None:
@@ -67,14 +71,16 @@ def _parallel(one: Plane, other: Plane) -> bool:
     return all(abs(a - b) < SAME_DIRECTION for a, b in zip(one.orientation, other.orientation, strict=True))
 
 
-def _plates(facts: RunFacts, group: list[SourceImage], headers: dict[str, Dataset], shell: Dataset) -> Plates:
+def _plates(
+    facts: RunFacts, group: list[SourceImage], headers: dict[str, Dataset], shell: Dataset, step: float | None
+) -> Plates:
     header = headers[group[0].sop_instance_uid]
     size = int(header.Rows), int(header.Columns), list(header.get("PatientOrientation") or [])
     if not group[0].frame:
-        datasets = [_single(facts, image, headers[image.sop_instance_uid], shell) for image in group]
+        datasets = [_single(facts, image, headers[image.sop_instance_uid], shell, step) for image in group]
         return Plates(datasets, group, *size)
     frames = [group[0].model_copy(update={"frame": n}) for n in range(1, int(header.NumberOfFrames) + 1)]
-    return Plates([_framed(facts, frames, header, shell)], frames, *size)
+    return Plates([_framed(facts, frames, header, shell, step)], frames, *size)
 
 
 def _bare(header: Dataset, shell: Dataset) -> Dataset:
@@ -83,16 +89,16 @@ def _bare(header: Dataset, shell: Dataset) -> Dataset:
     return plate
 
 
-def _single(facts: RunFacts, image: SourceImage, header: Dataset, shell: Dataset) -> Dataset:
+def _single(facts: RunFacts, image: SourceImage, header: Dataset, shell: Dataset, step: float | None) -> Dataset:
     plate, plane = _bare(header, shell), facts.planes.get(image)
     if plane:
         plate.FrameOfReferenceUID = header.FrameOfReferenceUID
         plate.ImagePositionPatient, plate.ImageOrientationPatient = list(plane.position), list(plane.orientation)
-        _fill_measures(plate, plane, header)
+        _fill_measures(plate, plane, header, step)
     return plate
 
 
-def _framed(facts: RunFacts, frames: list[SourceImage], header: Dataset, shell: Dataset) -> Dataset:
+def _framed(facts: RunFacts, frames: list[SourceImage], header: Dataset, shell: Dataset, step: float | None) -> Dataset:
     """An instance with frames, its geometry in functional groups (PS3.3 C.7.6.16.2)."""
     plate = _bare(header, shell)
     plate.NumberOfFrames = len(frames)
@@ -105,7 +111,7 @@ def _framed(facts: RunFacts, frames: list[SourceImage], header: Dataset, shell: 
     if not all(_parallel(plane, planes[0]) and plane.spacing == planes[0].spacing for plane in planes):
         raise CannotBuild("the frames of the image lie in several directions")
     plate.FrameOfReferenceUID = header.FrameOfReferenceUID
-    _fill_measures(measures, planes[0], header)
+    _fill_measures(measures, planes[0], header, step)
     orientation.ImageOrientationPatient = list(planes[0].orientation)
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
     for item, plane in zip(plate.PerFrameFunctionalGroupsSequence, planes, strict=True):
@@ -115,9 +121,9 @@ def _framed(facts: RunFacts, frames: list[SourceImage], header: Dataset, shell: 
     return plate
 
 
-def _fill_measures(target: Dataset, plane: Plane, header: Dataset) -> None:
+def _fill_measures(target: Dataset, plane: Plane, header: Dataset, step: float | None) -> None:
     target.PixelSpacing = list(plane.spacing)
     # type 1C of Pixel Measures where there is a volume: an image without thickness is as thin as can be said
     target.SliceThickness = header.SliceThickness if header.get("SliceThickness") else 1.0
-    if header.get("SpacingBetweenSlices"):
-        target.SpacingBetweenSlices = header.SpacingBetweenSlices
+    if spacing := step or header.get("SpacingBetweenSlices"):
+        target.SpacingBetweenSlices = spacing

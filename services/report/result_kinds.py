@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     UID,
@@ -16,24 +16,24 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
-    SegmentationStorage,
 )
 
 from services.report import dicom_sr, encapsulated_pdf, key_objects, not_analysed, secondary_capture, segmentation
 from services.report.facts import ResultObject, RunFacts
-from services.report.identity import first_source
+from services.report.identity import first_source, series_uid_of
 from services.report.text import choose_character_set
+from shared.findings import Finding, Segmentation
 from shared.result_profiles import Flavour
 from shared.settings import Destination
 
 Builder = Callable[[RunFacts], list[Dataset]]
 
 BUILDERS: dict[str, Builder] = {
+    segmentation.KIND: segmentation.build,  # before the report, which may point to it
     dicom_sr.KIND: dicom_sr.build,
     secondary_capture.KIND: secondary_capture.build,
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
-    segmentation.KIND: segmentation.build,
 }
 OF_HELD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
@@ -41,41 +41,69 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
     secondary_capture.KIND: (SecondaryCaptureImageStorage,),
     key_objects.KIND: (KeyObjectSelectionDocumentStorage,),
     encapsulated_pdf.KIND: (EncapsulatedPDFStorage,),
-    segmentation.KIND: (SegmentationStorage,),
+    segmentation.KIND: segmentation.SOP_CLASSES,
     not_analysed.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
 }
 ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks yet: to be looked at, and sent later
 
 
-def wanted_flavours(kind: str, destinations: Sequence[Destination]) -> dict[Flavour, tuple[str, ...]]:
-    """Each flavour in which a kind is to be made, with the names of its destinations; in the order of the page."""
+def pointed_to(findings: Sequence[Finding], made: Sequence[ResultObject]) -> frozenset[str]:
+    """The kinds of what was made that a report points into."""
+    kinds = {result.kind for result in made} & {segmentation.KIND}
+    return frozenset(kinds if any(isinstance(finding, Segmentation) for finding in findings) else ())
+
+
+def wanted_flavours(
+    kind: str, destinations: Sequence[Destination], pointed: frozenset[str] = frozenset()
+) -> dict[Flavour, tuple[str, ...]]:
+    """Each flavour in which a kind is to be made, with the names of its destinations; in the order of the page.
+
+    A report points into a segmentation only where its destination is sent that too, and never into a label map:
+    readers that are older than that SOP class refuse the whole report.
+    """
     wanted: dict[Flavour, tuple[str, ...]] = {}
     for destination in destinations:
         if kind in destination.objects:
             flavour = destination.flavour_of(kind)
+            segments = destination.flavour_of(segmentation.KIND)
+            points = kind == dicom_sr.KIND and segmentation.KIND in pointed & set(destination.objects)
+            if points and segments.seg_flavour == "binary":
+                flavour = flavour.model_copy(update={"segments": segments})
             wanted[flavour] = (*wanted.get(flavour, ()), destination.name)
     return wanted or ({Flavour(): ()} if kind in ALWAYS_MADE else {})
 
 
 def most_flavours(destinations: Sequence[Destination]) -> int:
     """In how many flavours any one kind is wanted; at least 1."""
-    return max(1, *(len(wanted_flavours(kind, destinations)) for kind in (*BUILDERS, *OF_HELD)))
+    pointed = frozenset({segmentation.KIND})
+    return max(1, *(len(wanted_flavours(kind, destinations, pointed)) for kind in (*BUILDERS, *OF_HELD)))
 
 
 def build_objects(
-    facts: RunFacts, kind: str, wanted: Mapping[Flavour, tuple[str, ...]], builder: Builder
-) -> list[ResultObject]:
-    """The objects of a kind, in each flavour that is wanted.
+    facts: RunFacts, kind: str, wanted: Mapping[Flavour, tuple[str, ...]], builder: Builder,
+    before: Sequence[ResultObject] = (),
+) -> list[ResultObject]:  # fmt: skip
+    """The objects of a kind, in each flavour that is wanted; `before` are those that were made already.
 
     Raises:
         CannotBuild: the sources don't have what the kind needs.
     """
     made = []
     for number, (flavour, destinations) in enumerate(wanted.items()):
-        flavoured = replace(facts, flavour=flavour, flavour_number=number)
+        along = _along(facts, flavour, before)
+        flavoured = replace(facts, flavour=flavour, flavour_number=number, segmentations=along)
         for count, ds in enumerate(builder(flavoured), start=1):
             made.append(_to_result(ds, flavoured, kind, count, destinations))
     return made
+
+
+def _along(facts: RunFacts, flavour: Flavour, before: Sequence[ResultObject]) -> tuple[Dataset, ...]:
+    """The segmentations that go along, without their pixels."""
+    if flavour.segments is None:
+        return ()
+    series = series_uid_of(facts.run.id, segmentation.KIND, flavour.segments)
+    found = [dcmread(BytesIO(r.content), stop_before_pixels=True) for r in before if r.kind == segmentation.KIND]
+    return tuple(ds for ds in found if ds.SeriesInstanceUID == series)
 
 
 def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destinations: tuple[str, ...]) -> ResultObject:

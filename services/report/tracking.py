@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from highdicom.sr import TrackingIdentifier
 
 from services.report.facts import RunFacts
-from shared.findings import Finding, SourceImage
+from shared.findings import Finding, Segment, Segmentation, SourceImage
 from shared.uids import derived_uid
 
 
@@ -34,6 +34,11 @@ class Tracking:
     def in_run(self, title: str, *key: str) -> TrackingIdentifier:
         """Of something that is the same only when this run is reported again."""
         return TrackingIdentifier(uid=derived_uid(self._run.id, "tracking", *key), identifier=title)
+
+
+def of_segment(tracking: Tracking, finding: Segmentation, segment: Segment) -> TrackingIdentifier:
+    """Of a segment, in the report and in the segmentation."""
+    return tracking.of(finding, f"{finding.name} {segment.name}", segment.name, place=place_of(finding.sources))
 
 
 def place_of(images: Sequence[SourceImage]) -> list[str]:

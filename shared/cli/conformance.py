@@ -6,7 +6,7 @@ from typing import Any
 
 from pydicom.uid import UID
 
-from shared.result_profiles import PROFILES, Flavour
+from shared.result_profiles import PROFILES, FlavourSettings
 
 INTRODUCTION = """\
 # DICOM conformance statement
@@ -88,11 +88,16 @@ REST = """\
 - Series numbers begin at `[report] series_number` (9000); those of a second flavour of the same kind are 1000
   higher.
 - SR: TID 1500 with TID 1004 (device observer), TID 1600 (image library), TID 1410 and 1501 (measurement groups) and
-  TID 4019 (algorithm identification). Tracking identifiers are stable for a run, not yet over a patient's studies.
+  TID 4019 (algorithm identification). The tracking UID of
+  a finding that is the only one of its name is kept over a patient's studies; that of a counted region keeps to
+  its run.
+  A length, angle or area with a geometry is inferred from its own coordinates (TID 320). A segment's group (TID 1411)
+  points into the SEG where the destination is sent that too; never into a label map.
 - NASR: TID 1500 without findings. Analysis Performed (111004, DCM) is Not Attempted (111225, DCM), beside it the
   coded reason and the gates' verdicts.
 - KOS: TID 2010. Title Of Interest (113000, DCM), or Quality Issue (113010, DCM) for a series below its limits.
-- SEG: BINARY, one segment for each finding with regions, Content Label `AI_SEGMENTATION`.
+- SEG: BINARY, one segment for each finding with regions; of a segmented finding one instance with all its segments,
+  BINARY, FRACTIONAL (probabilities) or, with `seg_flavour = "label-map"`, LABELMAP. Content Label `AI_SEGMENTATION`.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.
@@ -118,13 +123,13 @@ primitive:
 | --- | --- |
 | Evidence Creator: store results (RAD-43), SR | yes, profile `air` |
 | Evidence Creator: storage commitment (RAD-10) | yes, where the destination asks for it |
-| Qualitative findings | yes: present or absent, gate verdicts, use mark |
-| Measurements | yes, with method's algorithm and unit |
+| Qualitative findings | yes: present or absent, grades of a scale with their probabilities, gate verdicts, use mark |
+| Measurements | yes, with algorithm and unit; lengths, angles and areas inferred from SCOORD or SCOORD3D |
 | Locations (points) | yes: SCOORD or SCOORD3D POINT |
 | Regions (planar) | yes: SCOORD POLYLINE or SCOORD3D POLYGON |
-| Regions (segmentation) | SEG is sent beside the SR; the SR does not point into it yet |
+| Regions (segmentation) | yes: SEG, and TID 1411 groups of the SR that point into it |
 | Parametric maps | no |
-| Tracking identifiers | yes within a run; not yet kept over a patient's studies |
+| Tracking identifiers | yes; kept over a patient's studies for the only finding of its name |
 | Image references | yes: image library, source images of groups and regions |
 | Key images | yes: KOS |
 | 'Not analysed' for held runs | yes: NASR; not for runs that failed |
@@ -148,7 +153,7 @@ def conformance() -> str:
 
 
 def _profiles() -> str:
-    names = ["objects", *(name for name in Flavour.model_fields if any(name in p for p in PROFILES.values()))]
+    names = ["objects", *(name for name in FlavourSettings.model_fields if any(name in p for p in PROFILES.values()))]
     rows = [[f"`{profile}`", *(_said(given.get(name, "")) for name in names)] for profile, given in PROFILES.items()]
     return _table(["profile", *names], rows)
 

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from shared.verify.folder import Run
 from shared.verify.geometry import COMPUTED, compute
 from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of
+from shared.verify.segments import size_of_segment
 
 
 @dataclass
@@ -28,6 +29,7 @@ def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
     outcome = Outcome()
     for path, report in run.of_modality("SR").items():
         check_geometry(path.name, report, outcome)
+        check_segments(path.name, report, run, outcome)
         if not is_about_findings(report):
             continue
         check_messages(path.name, groups_of(report), run, outcome)
@@ -45,7 +47,7 @@ def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
     for group in groups_of(report):
         for number in group.numbers:
             outlines = number.outlines or (tuple(group.outlines) if number.is_area or number.is_length else ())
-            by_outline = number.is_area or number.is_length or number.outlines
+            by_outline = (number.is_area and group.outlines) or number.is_length or number.outlines
             if not by_outline or number.unit not in COMPUTED:
                 continue
             again = compute(number.unit, outlines, spacings)
@@ -54,6 +56,23 @@ def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
                 outcome.differs.append(f"{name}: {group.name}: no geometry to compute {number.meaning} from")
             elif not isclose(again, number.value, rel_tol=1e-4, abs_tol=0.006):
                 said = f"{number.meaning} {number.value:g} {number.unit}, but its outline gives {again:.2f}"
+                outcome.differs.append(f"{name}: {group.name}: {said}")
+
+
+def check_segments(name: str, report: Dataset, run: Run, outcome: Outcome) -> None:
+    """Each area and volume of a segment again, from the pixels of the segmentation that its group points to."""
+    objects = {str(ds.SOPInstanceUID): ds for ds in run.documents.values()}
+    spacings = spacings_of(report)
+    for group in (g for g in groups_of(report) if g.segments):
+        uid, segment = group.segments[0]
+        spacing = next((spacings[image] for image in group.images if image in spacings), None)
+        for number in (n for n in group.numbers if n.is_area or n.is_volume):
+            again = size_of_segment(objects[uid], segment, number.unit, spacing) if uid in objects else None
+            outcome.recomputed += 1
+            if again is None:
+                outcome.differs.append(f"{name}: {group.name}: no segment to compute {number.meaning} from")
+            elif not isclose(again, number.value, rel_tol=1e-3, abs_tol=0.006):
+                said = f"{number.meaning} {number.value:g} {number.unit}, but its segment gives {again:.2f}"
                 outcome.differs.append(f"{name}: {group.name}: {said}")
 
 

@@ -8,6 +8,7 @@ from pydicom import Dataset
 _AREA, _LENGTH, _VOLUME = ("42798000", "SCT"), ("410668003", "SCT"), ("118565006", "SCT")
 _MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
 _FINDING, _COORDINATES = "121071", ("SCOORD", "SCOORD3D")
+_SEGMENT, _SOURCE_OF_SEGMENT = ("121191", "121214"), "121233"  # referenced segment, or frame of one
 _TRACKING, _HORIZONTAL, _VERTICAL = "112039", "111026", "111066"
 Point = tuple[float, ...]
 
@@ -56,6 +57,8 @@ class Group:
     finding: str = ""
     numbers: list[Number] = field(default_factory=list)
     outlines: list[Outline] = field(default_factory=list)
+    segments: list[tuple[str, int]] = field(default_factory=list)  # SOP Instance UID and number
+    images: list[str] = field(default_factory=list)  # SOP Instance UIDs that a segment was made from
 
 
 def code_of(item: Dataset) -> tuple[str, str]:
@@ -88,7 +91,13 @@ def _group(item: Dataset) -> Group:
     found = [child for child in items_of(item) if child.get("ValueType") in _COORDINATES]
     about = (c.ConceptCodeSequence[0] for c in children if code_of(c)[0] == _FINDING and c.get("ConceptCodeSequence"))
     finding = next((str(code.get("CodeValue", "")) for code in about), "")
-    return Group(name, finding, numbers, [_outline(child) for child in found])
+    pointing = [c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] in _SEGMENT]
+    segments = [(str(r.ReferencedSOPInstanceUID), int(r.ReferencedSegmentNumber)) for r in pointing]
+    made_from = [
+        c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] == _SOURCE_OF_SEGMENT and c.ValueType == "IMAGE"
+    ]
+    images = [str(reference.ReferencedSOPInstanceUID) for reference in made_from]
+    return Group(name, finding, numbers, [_outline(child) for child in found], segments, images)
 
 
 def _number(item: Dataset) -> Number:

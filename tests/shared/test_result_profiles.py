@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from shared.result_profiles import DESCRIPTION, PROFILES, Flavour
+from shared.result_profiles import DESCRIPTION, PROFILES, Flavour, FlavourSettings
 from shared.settings import Destination
 
 PACS = {"name": "pacs", "kind": "dicom", "host": "h", "port": 104, "ae_title": "PACS"}
@@ -21,8 +21,8 @@ def test_without_a_word_it_is_as_it_was() -> None:
 def test_every_profile_can_be_had(profile: str) -> None:
     wanted = Destination(**PACS, profile=profile)
     assert wanted.objects == PROFILES[profile]["objects"]
-    for name in Flavour.model_fields:
-        assert getattr(wanted, name) == PROFILES[profile].get(name, Flavour.model_fields[name].default)
+    for name in FlavourSettings.model_fields:
+        assert getattr(wanted, name) == PROFILES[profile].get(name, FlavourSettings.model_fields[name].default)
 
 
 def test_what_is_written_comes_before_the_profile() -> None:

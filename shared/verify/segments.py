@@ -1,0 +1,48 @@
+"""Areas and volumes of segments, from nothing but the segmentation's own pixels and measures."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from pydicom import Dataset
+
+_HALF = 0.5  # from this share of the largest value on, a pixel of a fractional segmentation counts
+
+
+def size_of_segment(
+    segmentation: Dataset, number: int, unit: str, of_image: tuple[float, float] | None = None
+) -> float | None:
+    """mm² of a segment on a single image, mm³ of one on a stack; None where pixels or slices have no size.
+
+    `of_image` is the source's spacing, for a projection: its segmentation has none.
+    """
+    measures = _measures(segmentation)
+    spacing = (measures.get("PixelSpacing") if measures is not None else None) or of_image
+    if not spacing:
+        return None
+    size = _count(segmentation, number) * float(spacing[0]) * float(spacing[1])
+    if unit == "mm2":
+        return size
+    step = measures.get("SpacingBetweenSlices") if measures is not None else None
+    return size * float(step) if step else None
+
+
+def _measures(ds: Dataset) -> Dataset | None:
+    groups = [*ds.get("SharedFunctionalGroupsSequence", []), *ds.get("PerFrameFunctionalGroupsSequence", [])]
+    return next((group.PixelMeasuresSequence[0] for group in groups if group.get("PixelMeasuresSequence")), None)
+
+
+def _count(ds: Dataset, number: int) -> int:
+    frames = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
+    if ds.SegmentationType == "LABELMAP":
+        return int((frames == number).sum())
+    least = _HALF * float(ds.MaximumFractionalValue) if ds.SegmentationType == "FRACTIONAL" else 1
+    return sum(int(np.count_nonzero(frames[place] >= least)) for place in _frames_of(ds, number))
+
+
+def _frames_of(ds: Dataset, number: int) -> Iterable[int]:
+    for place, item in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        told = item.get("SegmentIdentificationSequence") or ds.SharedFunctionalGroupsSequence[0].get(
+            "SegmentIdentificationSequence"
+        )
+        if told and int(told[0].ReferencedSegmentNumber) == number:
+            yield place
