@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from shared.uids import derived_uuid
 
-DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "NASR"]
+DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "NASR"]
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
@@ -29,7 +29,7 @@ _PLACEHOLDERS = ("what", "title", "package", "version")
 # The settings that each profile stands for; what the configuration says itself comes before them.
 PROFILES: dict[ProfileName, dict[str, Any]] = {
     "air": {
-        "objects": ["SR", "SEG", "KOS", "NASR"],
+        "objects": ["SR", "SEG", "PM", "KOS", "NASR"],
         "sr_flavour": "comprehensive-3d",
         "region_coordinates": "SCOORD3D",
     },
@@ -118,8 +118,9 @@ class Wanted(FlavourSettings):
     """dicom: settings that are ready for a receiver: "air" (IHE AI Results), "ohif", "orthanc-webviewer", "basic"
     (pictures only) or "reporting"; the settings below come before it."""
     objects: list[ResultKind] = Field(default=[])
-    """Which objects go there: SR (report), SC (picture), KOS (key images), PDF (page), SEG (segmentation), NASR (the
-    report that a held run was not analysed, and why); ORU to MLLP. Empty: the profile's, else SR and SC, or ORU."""
+    """Which objects go there: SR (report), SC (picture), KOS (key images), PDF (page), SEG (segmentation), PM
+    (parametric map of a heat map), NASR (the report that a held run was not analysed, and why); ORU to MLLP. Empty: the
+    profile's, else SR and SC, or ORU."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,10 +15,16 @@ from shared.result_profiles import Flavour
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
-SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6}
+SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7}
 FLAVOURS_APART = 1000  # in series numbers
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
+_UNPAIRED = frozenset({
+    "ABDOMEN", "ABDOMENPELVIS", "BACK", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "COCCYX",
+    "CSPINE", "FACE", "HEAD", "HEADNECK", "HEART", "JAW", "LIVER", "LSPINE", "MEDIASTINUM", "NECK", "NOSE", "PANCREAS",
+    "PELVIS", "PROSTATE", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "THYROID", "TSPINE", "UTERUS",
+    "WHOLEBODY",
+})  # fmt: skip
 
 
 @cache
@@ -98,6 +104,14 @@ def fill_identity(ds: Dataset, facts: RunFacts, kind: str, number: int, descript
     ds.InstanceNumber = number
     _fill_equipment(ds, facts)
     _fill_times(ds, facts)
+
+
+def fill_body_part(ds: Dataset, source: Dataset) -> None:
+    """Laterality is type 2C: there, maybe empty, unless the part is known to be no paired one (PS3.3 C.7.3.1)."""
+    if body_part := source.get("BodyPartExamined"):
+        ds.BodyPartExamined = body_part
+    if body_part not in _UNPAIRED:
+        ds.Laterality = source.get("Laterality", "")
 
 
 def _fill_equipment(ds: Dataset, facts: RunFacts) -> None:

@@ -18,7 +18,15 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from services.report import dicom_sr, encapsulated_pdf, key_objects, not_analysed, secondary_capture, segmentation
+from services.report import (
+    dicom_sr,
+    encapsulated_pdf,
+    key_objects,
+    not_analysed,
+    parametric_map,
+    secondary_capture,
+    segmentation,
+)
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import first_source, series_uid_of
 from services.report.text import choose_character_set
@@ -34,6 +42,7 @@ BUILDERS: dict[str, Builder] = {
     secondary_capture.KIND: secondary_capture.build,
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
+    parametric_map.KIND: parametric_map.build,
 }
 OF_HELD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
@@ -42,6 +51,7 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
     key_objects.KIND: (KeyObjectSelectionDocumentStorage,),
     encapsulated_pdf.KIND: (EncapsulatedPDFStorage,),
     segmentation.KIND: segmentation.SOP_CLASSES,
+    parametric_map.KIND: parametric_map.SOP_CLASSES,
     not_analysed.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
 }
 ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks yet: to be looked at, and sent later

@@ -9,6 +9,7 @@ from services.report.drawing import quality_page, reading_page
 from services.report.facts import CannotBuild, RunFacts
 from services.report.identity import (
     MANUFACTURER,
+    fill_body_part,
     fill_identity,
     first_source,
     series_description,
@@ -17,13 +18,6 @@ from services.report.identity import (
 from shared.findings import Finding, QualityScore, SourceImage
 
 KIND = "SC"
-
-_UNPAIRED = frozenset({
-    "ABDOMEN", "ABDOMENPELVIS", "BACK", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "COCCYX",
-    "CSPINE", "FACE", "HEAD", "HEADNECK", "HEART", "JAW", "LIVER", "LSPINE", "MEDIASTINUM", "NECK", "NOSE", "PANCREAS",
-    "PELVIS", "PROSTATE", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "THYROID", "TSPINE", "UTERUS",
-    "WHOLEBODY",
-})  # fmt: skip
 
 
 def images_to_draw(finding: Finding) -> list[SourceImage]:
@@ -72,18 +66,10 @@ def document(facts: RunFacts, finding: Finding, number: int) -> Dataset:
     ds.PatientOrientation = []  # a page of several pictures has none
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.DerivationDescription = series_description(facts, "picture")
-    _fill_body_part(ds, first_source(facts))
+    fill_body_part(ds, first_source(facts))
     _fill_sources(ds, facts, finding)
     _fill_pixels(ds, draw_page(facts, finding))
     return ds
-
-
-def _fill_body_part(ds: Dataset, source: Dataset) -> None:
-    """Laterality is type 2C: there, maybe empty, unless the part is known to be no paired one (PS3.3 C.7.3.1)."""
-    if body_part := source.get("BodyPartExamined"):
-        ds.BodyPartExamined = body_part
-    if body_part not in _UNPAIRED:
-        ds.Laterality = source.get("Laterality", "")
 
 
 def _fill_sources(ds: Dataset, facts: RunFacts, finding: Finding) -> None:

@@ -98,6 +98,8 @@ REST = """\
 - KOS: TID 2010. Title Of Interest (113000, DCM), or Quality Issue (113010, DCM) for a series below its limits.
 - SEG: BINARY, one segment for each finding with regions; of a segmented finding one instance with all its segments,
   BINARY, FRACTIONAL (probabilities) or, with `seg_flavour = "label-map"`, LABELMAP. Content Label `AI_SEGMENTATION`.
+- PM: float values of a heat map on their own grid, with a real world value mapping; for images with a place in the
+  patient. Content Label `AI_MAP`.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.
@@ -128,7 +130,7 @@ primitive:
 | Locations (points) | yes: SCOORD or SCOORD3D POINT |
 | Regions (planar) | yes: SCOORD POLYLINE or SCOORD3D POLYGON |
 | Regions (segmentation) | yes: SEG, and TID 1411 groups of the SR that point into it |
-| Parametric maps | no |
+| Parametric maps | yes: PM, of images with a place in the patient |
 | Tracking identifiers | yes; kept over a patient's studies for the only finding of its name |
 | Image references | yes: image library, source images of groups and regions |
 | Key images | yes: KOS |

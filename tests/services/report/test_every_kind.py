@@ -69,7 +69,7 @@ def results(source: list[Path], build_facts: Callable[..., RunFacts], tmp_path: 
     facts, _ = facts_of(build_facts, source)
     done = report(facts, DESTINATIONS)
     # images that lie nowhere, or several at one place, can't be covered, and those without pixels not be drawn
-    assert all(reason.startswith(("no SEG: ", "no SC: ")) for reason in done.missing), done.missing
+    assert all(reason.startswith(("no SEG: ", "no SC: ", "no PM: ")) for reason in done.missing), done.missing
     write_results(tmp_path / "results" / "study" / "run", done.objects)
     (tmp_path / "images").mkdir()
     for path in source:

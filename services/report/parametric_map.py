@@ -1,0 +1,98 @@
+"""Heat maps as Parametric Maps (PS3.3 A.75): the package's own values, as floats with their meaning and unit."""
+
+from typing import Any
+
+import numpy as np
+from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence, VOILUTTransformation
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.uid import ParametricMapStorage
+
+from services.report import codes
+from services.report.document_context import fill_contribution_time
+from services.report.facts import CannotBuild, RunFacts
+from services.report.identity import (
+    MANUFACTURER,
+    fill_body_part,
+    fill_identity,
+    first_source,
+    series_description,
+    use_mark,
+)
+from services.report.placed_arrays import on_layers, read_placed, step_of
+from services.report.plates import Plates, plates_of
+from shared.findings import HeatMap
+
+KIND = "PM"
+SOP_CLASSES = (ParametricMapStorage,)
+
+
+def build(facts: RunFacts) -> list[Dataset]:
+    """One map for each heat map and each group of images of one size and direction; none where there is no heat map.
+
+    Raises:
+        CannotBuild: no source image could be read, or the images have no place in the patient (a projection has none;
+            nothing can be said of one), or frames lie in several directions.
+    """
+    first_source(facts)
+    shell = Dataset()
+    shell.StudyInstanceUID = facts.study.study_instance_uid
+    made: list[Dataset] = []
+    for finding in (f for f in facts.findings if isinstance(f, HeatMap)):
+        if any(image not in facts.planes for image in finding.placed.images):
+            raise CannotBuild("a parametric map lies in the patient, and these images say no place there")
+        for plates in plates_of(facts, finding.placed.images, shell, step_of(facts, finding.placed)):
+            made.append(_document(facts, finding, plates, len(made) + 1))
+    return made
+
+
+def _document(facts: RunFacts, finding: HeatMap, plates: Plates, number: int) -> Dataset:
+    shell = Dataset()
+    fill_identity(shell, facts, KIND, number, series_description(facts, "map"))
+    pixels, geometry = _own_grid(facts, finding, plates) or (on_layers(facts, finding.placed, plates), {})
+    low, high = finding.range or (float(pixels.min()), float(pixels.max()))
+    document = ParametricMap(
+        source_images=plates.datasets, pixel_array=pixels.astype(np.float32),
+        series_instance_uid=shell.SeriesInstanceUID, series_number=int(shell.SeriesNumber),
+        sop_instance_uid=shell.SOPInstanceUID, instance_number=number, manufacturer=MANUFACTURER,
+        manufacturer_model_name=facts.run.package, software_versions=facts.run.version,
+        device_serial_number=facts.run.version, contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_meaning(finding, pixels)], content_label="AI_MAP",
+        content_description=f"{facts.title}. {use_mark(facts)}".strip(". ")[:64],
+        voi_lut_transformations=[VOILUTTransformation((low + high) / 2, max(high - low, 1e-6))], **geometry,
+    )  # fmt: skip
+    document.update(shell)
+    fill_body_part(document, first_source(facts))
+    fill_contribution_time(document, shell)
+    return document
+
+
+def _meaning(finding: HeatMap, pixels: NDArray[Any]) -> RealWorldValueMapping:
+    """What a value is: itself, of the finding's quantity and in its unit."""
+    return RealWorldValueMapping(
+        lut_label=finding.name[:16], lut_explanation=finding.code.meaning[:64], unit=codes.unit(finding.unit),
+        value_range=(float(pixels.min()), float(pixels.max())), slope=1.0, intercept=0.0,
+        quantity_definition=codes.concept(finding.code),
+    )  # fmt: skip
+
+
+def _own_grid(facts: RunFacts, finding: HeatMap, plates: Plates) -> tuple[NDArray[Any], dict[str, Any]] | None:
+    """The values on the grid that they have, and where it lies in the patient; None where the image lies nowhere."""
+    placed, box = finding.placed, next(iter(finding.placed.boxes), None)
+    here = [n for n, image in enumerate(placed.images) if image in set(plates.layers)]
+    planes = [facts.planes.get(placed.images[n]) for n in here]
+    if box is None or any(other != box for other in placed.boxes) or not all(planes):
+        return None
+    values = read_placed(facts, placed)[here]
+    known = [plane for plane in planes if plane]
+    across, down = (box[2] - box[0]) / values.shape[2], (box[3] - box[1]) / values.shape[1]
+    first = [(box[0] + across / 2, box[1] + down / 2)]
+    spacing = known[0].spacing[0] * down, known[0].spacing[1] * across
+    thickness = step_of(facts, placed) or 1.0
+    geometry = {
+        "pixel_measures": PixelMeasuresSequence(spacing, slice_thickness=thickness),
+        "plane_orientation": PlaneOrientationSequence("PATIENT", known[0].orientation),
+        "plane_positions": [PlanePositionSequence("PATIENT", p.points_mm(first)[0].tolist()) for p in known],
+    }
+    return values, geometry

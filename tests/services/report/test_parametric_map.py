@@ -1,0 +1,48 @@
+"""A heat map comes back from its parametric map: the same values, and each where it lay over its image."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom.uid import ParametricMapStorage
+
+from services.report import parametric_map
+from services.report.facts import CannotBuild, RunFacts
+from services.report.planes import images_with_places, read_planes
+from services.report.result_kinds import BUILDERS, build_objects
+from shared.imaging.frames import load_frames
+from shared.result_profiles import Flavour
+from tests.services.report.findings_by_hand import Made, heat_map
+
+
+def mapped(facts: RunFacts, paths: list[Path]) -> tuple[RunFacts, Made]:
+    made, frames = Made([]), load_frames(paths)
+    made.findings = [heat_map(made, frames)]
+    planes = read_planes(images_with_places(made.findings), {f.source.sop_instance_uid: f.path for f in frames})
+    return replace(facts, findings=made.findings, planes=planes, read=made.read), made
+
+
+def test_values_and_places_come_back(mr_facts: RunFacts, mr_paths: list[Path]) -> None:
+    facts, made = mapped(mr_facts, mr_paths)
+    (result,) = build_objects(facts, "PM", {Flavour(): ()}, BUILDERS["PM"])
+    ds = hd.imread(BytesIO(result.content))
+    assert ds.SOPClassUID == ParametricMapStorage
+    frames, mapping = load_frames(mr_paths), ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1.0, 0.0)
+    spacing = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    wide, high = frames[0].columns - 4, frames[0].rows - 4
+    assert [float(v) for v in spacing] == pytest.approx([high / 4 * 1.8, wide / 4 * 1.8])
+    for n, frame in enumerate(frames):
+        first = np.array(frame.position) + np.array([(2 + wide / 8 - 0.5) * 1.8, (2 + high / 8 - 0.5) * 1.8, 0])
+        places = [f.PlanePositionSequence[0].ImagePositionPatient for f in ds.PerFrameFunctionalGroupsSequence]
+        index = next(i for i, place in enumerate(places) if np.allclose([float(v) for v in place], first, atol=1e-3))
+        assert np.array_equal(ds.pixel_array[index], made.arrays["heat"][n])
+
+
+def test_a_projection_has_none(dx_facts: RunFacts, dx_paths: list[Path]) -> None:
+    facts, _ = mapped(dx_facts, dx_paths)
+    with pytest.raises(CannotBuild, match="say no place there"):
+        parametric_map.build(facts)
