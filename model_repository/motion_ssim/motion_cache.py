@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from motion_pairs import CELL, HELD_OUT, Pair, load_series, phantom_series, training_pairs
@@ -10,7 +12,8 @@ from numpy.typing import NDArray
 
 SHARD = 256
 """Pairs in a shard; shard n is drawn from seed n and always holds the same pairs."""
-HEADS_PER_WORKER = 40
+HEADS = 24
+"""Generated heads that a worker keeps at hand: each shard brings a new one, and the oldest goes."""
 Half = NDArray[np.float16]
 
 
@@ -21,21 +24,22 @@ def write_shards(data: Path, folder: Path, numbers: range) -> None:
     if not missing:
         return
     series = [s for s in load_series(data) if s.subject not in HELD_OUT]
-    for done, number in enumerate(missing):
-        if done < HEADS_PER_WORKER:
-            series.append(phantom_series(1000 + number))
-        source = training_pairs(series, number)
+    heads = [phantom_series(1000 + missing[0])]
+    for number in missing:
+        heads = [*heads, phantom_series(1001 + number, slices=12)][-HEADS:]
+        source = training_pairs([*series, *heads], number)
         _save(folder / f"{number:05d}.npz", [next(source) for _ in range(SHARD)])
 
 
 def _save(path: Path, pairs: list[Pair]) -> None:
-    arrays: dict[str, NDArray[np.floating]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for shape in sorted({p.image.shape for p in pairs}):
         chosen = [p for p in pairs if p.image.shape == shape]
         key = f"{shape[0]}x{shape[1]}"
         arrays[f"image_{key}"] = np.stack([p.image for p in chosen]).astype(np.float16)
         arrays[f"cells_{key}"] = np.stack([p.cells for p in chosen]).astype(np.float16)
         arrays[f"ssim_{key}"] = np.array([p.ssim for p in chosen], np.float32)
+        arrays[f"subject_{key}"] = np.array([p.subject for p in chosen])
     partial = path.with_suffix(".partial")
     with partial.open("wb") as out:
         np.savez(out, **arrays)
@@ -56,10 +60,14 @@ def start_workers(data: Path, folder: Path, shards: int, workers: int) -> list[m
 
 
 class Cache:
-    """The shards read so far, in memory, as batches of one image size."""
+    """The shards read so far, in memory, as batches of one image size.
 
-    def __init__(self, folder: Path) -> None:
+    `without` names subjects whose pairs are left out, as a learning curve by number of people needs.
+    """
+
+    def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         self._folder = folder
+        self._without = sorted(without)
         self._read: set[str] = set()
         self._images: dict[str, list[Half]] = {}
         self._cells: dict[str, list[Half]] = {}
@@ -75,9 +83,12 @@ class Cache:
 
     def _add(self, path: Path) -> None:
         with np.load(path) as arrays:
-            for name in arrays.files:
-                field, key = name.split("_")
-                getattr(self, f"_{'images' if field == 'image' else field}").setdefault(key, []).append(arrays[name])
+            for key in {name.split("_")[1] for name in arrays.files}:
+                kept = ~np.isin(arrays[f"subject_{key}"], self._without)
+                if kept.any():
+                    self._images.setdefault(key, []).append(arrays[f"image_{key}"][kept])
+                    self._cells.setdefault(key, []).append(arrays[f"cells_{key}"][kept])
+                    self._ssim.setdefault(key, []).append(arrays[f"ssim_{key}"][kept])
 
     def batch(self, pixels: int, side: int, rng: np.random.Generator) -> tuple[Half, Half, NDArray[np.float32]]:
         """Images, SSIM cells and mean SSIM of about `pixels` pixels in total, all of one size, drawn at random.

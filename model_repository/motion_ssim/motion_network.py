@@ -1,13 +1,16 @@
-"""ResNet-18 of the motion gate: one score per slice as the mean of the scores of its places, and its ONNX export."""
+"""ResNet-18 of the motion gate: a slice's score is the mean of the scores of its places; ONNX export and import."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STRIDE = 32
+STRIDE = 8
 """Pixels between two places of the network's score map."""
+NECK = 32
+"""Channels on the way down from the last stage to the fine score map."""
 BORDER = 3
 """Pixels at the edge that scikit-image leaves out of the mean SSIM (half of its window of 7)."""
 WINDOW = 7
@@ -51,34 +54,48 @@ def features(image: Tensor) -> Tensor:
 class MotionNet(nn.Module):
     """ResNet-18 (eight basic blocks in four stages) of narrower width, any image size.
 
-    The head is a 1×1 convolution and a sigmoid at every place; the score of the slice is their mean weighted by
-    the pixels that each place covers, which is what the mean of an SSIM map is. Input (N, 1, H, W) in [0, 1].
+    The last stage scores every 32×32 pixels. What it saw goes down to the second stage's grid, as in a feature
+    pyramid, and corrects the score there every 8×8 pixels, before a sigmoid. The score of the slice is the mean of
+    its places weighted by the pixels that each covers, which is what the mean of an SSIM map is. Input (N, 1, H, W)
+    in [0, 1].
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4, width, 7, 2, 3, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        blocks: list[nn.Module] = []
+        stages: list[nn.Module] = []
         channels = width
         for stage in range(4):
             outputs = width * 2**stage
-            blocks.append(BasicBlock(channels, outputs, 1 if stage == 0 else 2))
-            blocks.append(BasicBlock(outputs, outputs, 1))
+            first = BasicBlock(channels, outputs, 1 if stage == 0 else 2)
+            stages.append(nn.Sequential(first, BasicBlock(outputs, outputs, 1)))
             channels = outputs
-        self.blocks = nn.Sequential(*blocks)
+        self.stages = nn.ModuleList(stages)
         self.head = nn.Conv2d(channels, 1, 1)
         nn.init.constant_(self.head.bias, 2.0)
+        self.down = nn.ModuleList([nn.Conv2d(width * 2**stage, NECK, 1) for stage in (1, 2, 3)])
+        self.fine = nn.Conv2d(NECK, NECK, 3, 1, 1)
+        self.correction = nn.Conv2d(NECK, 1, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
 
     def score_map(self, image: Tensor) -> Tensor:
-        """SSIM of each place, shape (N, 1, ceil(H/32), ceil(W/32))."""
+        """SSIM of each place, shape (N, 1, ceil(H/8), ceil(W/8))."""
         return self.score_features(features(image))
 
     def score_features(self, x: Tensor) -> Tensor:
         """`score_map` of what `features` made of the image."""
-        x = functional.relu(self.norm(self.stem(x)))
-        x = functional.max_pool2d(x, 3, 2, 1)
-        return torch.sigmoid(self.head(self.blocks(x)))
+        x = functional.max_pool2d(functional.relu(self.norm(self.stem(x))), 3, 2, 1)
+        seen = []
+        for stage in self.stages:
+            x = stage(x)
+            seen.append(x)
+        coarse, passed = self.head(x), self.down[2](x)
+        for level in (2, 1):
+            coarse = _twice(coarse, seen[level])
+            passed = functional.relu(self.down[level - 1](seen[level]) + _twice(passed, seen[level]))
+        return torch.sigmoid(coarse + self.correction(functional.relu(self.fine(passed))))
 
     def forward(self, image: Tensor) -> Tensor:
         scores = self.score_map(image)
@@ -86,6 +103,11 @@ class MotionNet(nn.Module):
         reach = BORDER + STRIDE - 1
         weight = functional.avg_pool2d(functional.pad(inner, (BORDER, reach, BORDER, reach)), STRIDE, STRIDE)
         return ((scores * weight).sum((2, 3)) / weight.sum((2, 3))).reshape(-1, 1)
+
+
+def _twice(x: Tensor, like: Tensor) -> Tensor:
+    """Each place as four, cut to the size of `like`."""
+    return functional.interpolate(x, scale_factor=2.0)[:, :, : like.shape[2], : like.shape[3]]
 
 
 def export(net: MotionNet, path: Path) -> None:
@@ -108,3 +130,43 @@ def export(net: MotionNet, path: Path) -> None:
     graph.ir_version = 8
     onnx.checker.check_model(graph)
     onnx.save(graph, str(path))
+
+
+def load_exported(net: MotionNet, path: Path, images: Tensor) -> None:
+    """Put the weights of an exported file back into `net`, so that training can go on from it.
+
+    The export folds each normalisation into its convolution. Here each gets the statistics that `images` have at
+    its place and the scale and shift that undo them, so that the network gives what the file gave, in both modes.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    named = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()) for i in onnx.load(str(path)).graph.initializer}
+    net.load_state_dict({name: named.pop(name) for name in net.state_dict() if name in named}, strict=False)
+    arrays = list(named.values())
+    folded = iter(zip(arrays[::2], arrays[1::2], strict=True))
+    body = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    layers = [m for m in body if not (isinstance(m, nn.Conv2d) and m.bias is not None)]
+    hooks = []
+    for conv, norm in zip(layers[::2], layers[1::2], strict=True):
+        conv.weight.data, bias = next(folded)
+        hooks.append(norm.register_forward_pre_hook(_unfold(bias)))
+    with torch.no_grad():
+        net.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    net.train()
+
+
+def _unfold(bias: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def hook(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        mean, variance = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.data = torch.sqrt(variance + norm.eps)
+        norm.bias.data = bias + mean
+
+    return hook

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels import apply_modality_lut
-from scipy import ndimage
+from scipy import fft, ndimage
 from skimage.metrics import structural_similarity
 
 from shared.phantoms.brain_mr import brain_volume
@@ -39,7 +39,10 @@ SUBJECT_OF = {
 HELD_OUT = ("elition", "brain_b0_ax_ge_uhp")
 """Subjects that training never sees; the Elition person is also the one of the T1 series of the final look."""
 
-_SIZES = ((80, 80), (96, 96), (112, 112), (128, 128), (148, 148), (192, 192), (256, 256), (224, 256), (320, 256))
+_SIZES = (
+    (80, 80), (96, 96), (112, 112), (128, 128), (148, 148), (176, 176), (192, 192), (224, 224), (256, 256), (224, 256),
+    (320, 256),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Pair:
     ssim: float
     cells: Array
     severity: float
+    subject: str = ""
 
 
 def read_slice(path: Path) -> list[Array]:
@@ -147,15 +151,47 @@ def vary(clean: Array, rng: np.random.Generator) -> Array:
     return np.ascontiguousarray(image, np.float32)
 
 
+def _reframe(image: Array, rng: np.random.Generator) -> Array:
+    """Another field of view: the air around the head is partly cut off, or mirrored further out."""
+    for axis in (0, 1):
+        there = np.flatnonzero((image > 0.1).any(1 - axis))
+        if not len(there) or rng.random() < 0.5:
+            continue
+        before, after = int(there[0]), image.shape[axis] - 1 - int(there[-1])
+        if rng.random() < 0.6:
+            cuts = [int(margin * rng.uniform(0.0, 0.9)) for margin in (before, after)]
+            image = np.take(image, range(cuts[0], image.shape[axis] - cuts[1]), axis)
+        else:
+            widths = [(0, 0), (0, 0)]
+            widths[axis] = (int(before * rng.uniform(0.0, 0.9)), int(after * rng.uniform(0.0, 0.9)))
+            image = np.pad(image, widths, mode="reflect")
+    return image
+
+
 def _regrid(image: Array, rng: np.random.Generator) -> Array:
-    """Half of the slices keep their grid; others are resampled; all are fitted to a size of `_SIZES`."""
-    if rng.random() < 0.5:
-        factor = float(np.exp(rng.uniform(-0.4, 0.5)))
-        factor = float(np.clip(factor, 80 / max(image.shape), 320 / max(image.shape)))
-        smooth = ndimage.gaussian_filter(image, 0.35 / factor) if factor < 0.9 else image
-        image = np.maximum(ndimage.zoom(smooth, factor, order=3), 0.0)
+    """A third keep their grid; others get a larger or smaller matrix; all are fitted to a size of `_SIZES`."""
+    image = _reframe(image, rng)
+    if rng.random() < 0.65:
+        longest = np.exp(rng.uniform(np.log(76), np.log(300)))
+        image = _with_matrix(image, float(longest / max(image.shape)), rng)
     rows, columns = min(_SIZES, key=lambda s: abs(s[0] - image.shape[0]) + abs(s[1] - image.shape[1]))
     return _fit(_fit(image, rows, 0, rng), columns, 1, rng)
+
+
+def _with_matrix(image: Array, factor: float, rng: np.random.Generator) -> Array:
+    """As acquired with another matrix: k-space cut (a third of the time further, then zero-filled), often apodised."""
+    shown = [max(64, round(n * factor)) for n in image.shape]
+    share = rng.uniform(0.6, 1.0) if rng.random() < 0.35 else 1.0
+    acquired = [min(old, round(new * share)) for old, new in zip(image.shape, shown, strict=True)]
+    kspace = fft.fftshift(fft.fft2(image))
+    filled = np.zeros(shown, np.complex64)
+    inner = tuple(slice(n // 2 - a // 2, n // 2 - a // 2 + a) for n, a in zip(image.shape, acquired, strict=True))
+    outer = tuple(slice(n // 2 - a // 2, n // 2 - a // 2 + a) for n, a in zip(shown, acquired, strict=True))
+    filled[outer] = kspace[inner]
+    if rng.random() < 0.6:
+        windows = [np.kaiser(a, rng.uniform(0.5, 4.0)) for a in acquired]
+        filled[outer] *= np.outer(*windows)
+    return np.abs(fft.ifft2(fft.ifftshift(filled))).astype(np.float32) * (filled.size / image.size)
 
 
 def _fit(image: Array, length: int, axis: int, rng: np.random.Generator) -> Array:
@@ -190,9 +226,9 @@ def _shading(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def training_pairs(series: list[Series], seed: int) -> Iterator[Pair]:
-    """Endless pairs: half from people (each series alike), two fifths generated heads, the rest test objects."""
+    """Endless pairs: six tenths from people, a third generated heads, the rest test objects."""
     rng = np.random.default_rng([11, seed])
-    shares: dict[Kind, float] = {"people": 0.5, "generated": 0.4, "objects": 0.1}
+    shares: dict[Kind, float] = {"people": 0.6, "generated": 0.33, "objects": 0.07}
     pools = [(pool, share) for kind, share in shares.items() if (pool := [s for s in series if s.kind == kind])]
     weights = np.array([share for _, share in pools])
     while True:
@@ -202,4 +238,4 @@ def training_pairs(series: list[Series], seed: int) -> Iterator[Pair]:
         clean = source.slices[int(rng.integers(len(source.slices)))]
         guise = vary(clean, rng)
         if float(np.percentile(guise, PERCENTILE)) > 1e-3:
-            yield make_pair(guise, draw_severity(rng), rng)
+            yield replace(make_pair(guise, draw_severity(rng), rng), subject=source.subject)

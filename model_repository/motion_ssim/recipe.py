@@ -19,15 +19,17 @@ import numpy as np
 import torch
 from motion_cache import Cache, start_workers
 from motion_figures import validate
-from motion_network import BORDER, STRIDE, MotionNet, export, features
+from motion_network import BORDER, STRIDE, MotionNet, export, features, load_exported
 from motion_pairs import CELL
 from torch import Tensor
 from torch.nn import functional
 
 PIXELS_PER_BATCH = 8 * 256 * 256
 LEARNING_RATE = 2e-3
-MAP_SHARE = 0.5
-EMA = 0.998
+MAP_SHARE = 1.0
+EMA = 0.999
+BETA = 0.05
+"""Errors below it count squared, so that the spread is made small and not the median error."""
 CUT_SIDE, CUT_SHARE = 128, 0.6
 """The first six tenths of the time go to cuts of 128×128, four times as many as whole slices; the rest to those."""
 
@@ -56,9 +58,13 @@ class Run:
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
 
-def start(width: int, seed: int, checkpoint: Path) -> Run:
+def start(width: int, seed: int, checkpoint: Path, begin_with: Path | None, cache: Cache) -> Run:
+    """A new run, from the weights of an exported file where there is one, or the one of the checkpoint."""
     torch.manual_seed(seed)
-    net = MotionNet(width).to(memory_format=torch.channels_last)
+    net = MotionNet(width)
+    if begin_with is not None and not checkpoint.exists():
+        load_exported(net, begin_with, draw(cache, 512, np.random.default_rng(seed))[0])
+    net = net.to(memory_format=torch.channels_last)
     run = Run(net, copy.deepcopy(net), torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=1e-3))
     if checkpoint.exists():
         run.load(checkpoint)
@@ -97,9 +103,9 @@ def loss_of(net: MotionNet, images: Tensor, cells: Tensor, ssim: Tensor) -> tupl
     scores = scores.float()
     target, weight = place_targets(cells, images.shape)
     predicted = (scores * weight).sum((1, 2, 3)) / weight.sum()
-    of_map = (functional.smooth_l1_loss(scores, target, beta=0.02, reduction="none") * weight).sum()
+    of_map = (functional.smooth_l1_loss(scores, target, beta=BETA, reduction="none") * weight).sum()
     of_map = of_map / (weight.sum() * len(images))
-    of_slice = functional.smooth_l1_loss(predicted, ssim, beta=0.01)
+    of_slice = functional.smooth_l1_loss(predicted, ssim, beta=BETA)
     return of_slice + MAP_SHARE * of_map, (predicted - ssim).abs().mean().detach()
 
 
@@ -119,12 +125,18 @@ def follow(average: MotionNet, net: MotionNet, step: int) -> None:
                 kept.copy_(new)
 
 
-def steps(run: Run, cache: Cache, minutes: float, seed: int) -> Iterator[Tensor]:
-    """Train until the minutes are spent, yielding the error of each step."""
-    rng = np.random.default_rng([13, seed, run.step])
-    while run.seconds < minutes * 60:
+def share_done(run: Run, arguments: argparse.Namespace) -> float:
+    """How much of the budget is spent: of steps where that is given, else of minutes."""
+    if arguments.steps:
+        return run.step / float(arguments.steps)
+    return run.seconds / (arguments.minutes * 60)
+
+
+def steps(run: Run, cache: Cache, arguments: argparse.Namespace) -> Iterator[Tensor]:
+    """Train until the budget is spent, yielding the error of each step."""
+    rng = np.random.default_rng([13, arguments.seed, run.step])
+    while (share := share_done(run, arguments)) < 1.0:
         began = time.monotonic()
-        share = run.seconds / (minutes * 60)
         set_rate(run, share)
         images, cells, ssim = draw(cache, CUT_SIDE if share < CUT_SHARE else 512, rng)
         loss, error = loss_of(run.net, images, cells, ssim)
@@ -142,20 +154,21 @@ def train(arguments: argparse.Namespace) -> MotionNet:
     """Fill the cache in the background and train meanwhile; the running average of the network."""
     shards: Path = arguments.cache or arguments.out / "pairs"
     workers = start_workers(arguments.data, shards, arguments.shards, arguments.workers)
-    cache = Cache(shards)
+    cache = Cache(shards, arguments.without)
     while cache.refresh() < min(arguments.shards, 8) * 256:
         if not any(worker.is_alive() for worker in workers):
             raise SystemExit(f"too few training pairs in {shards}, and no worker that makes more")
         print("\rwaiting for the first pairs …", end="", flush=True)
         time.sleep(2)
     checkpoint = arguments.out / "checkpoint.pt"
-    run = start(arguments.width, arguments.seed, checkpoint)
+    run = start(arguments.width, arguments.seed, checkpoint, arguments.begin_with, cache)
     recent = 0.0
-    for error in steps(run, cache, arguments.minutes, arguments.seed):
+    for error in steps(run, cache, arguments):
         recent = float(error) if recent == 0.0 else 0.98 * recent + 0.02 * float(error)
         if run.step % 100 == 0:
             pairs = cache.refresh()
-            left = arguments.minutes - run.seconds / 60
+            done = share_done(run, arguments)
+            left = run.seconds / 60 * (1 / max(done, 1e-6) - 1)
             print(f"step {run.step}  error {recent:.4f}  pairs {pairs}  {left:.1f} minutes left", flush=True)
             run.save(checkpoint)
     run.save(checkpoint)
@@ -171,8 +184,13 @@ def main() -> None:
     parser.add_argument("--look", type=Path, help="one more DICOM series, scored after everything is decided")
     parser.add_argument("--cache", type=Path, help="where training pairs are kept (default: OUT/pairs)")
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--steps", type=int, default=0, help="a budget of steps in place of minutes: repeatable")
+    parser.add_argument("--begin-with", type=Path, help="an exported model.onnx whose weights training begins with")
+    parser.add_argument("--without", nargs="*", default=[], help="subjects to leave out of training")
     parser.add_argument("--shards", type=int, default=160, help="training pairs in units of 256")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make pairs")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that make pairs (0: only those that are there)"
+    )
     # Narrower ones crash torch 2.13's bfloat16 convolutions on the way back.
     width = "channels of the first stage (ResNet-18: 64)"
     parser.add_argument("--width", type=int, default=16, choices=(16, 24, 32, 64), help=width)

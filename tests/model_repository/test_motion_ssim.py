@@ -133,5 +133,18 @@ def test_the_network_scores_a_slice_by_the_mean_of_its_places() -> None:
     image = torch.rand(2, 1, 128, 96)
     with torch.no_grad():
         places = net.score_map(image)
-        assert places.shape == (2, 1, 4, 3)
+        assert places.shape == (2, 1, 16, 12)
         assert net(image)[:, 0].numpy() == pytest.approx(places.mean((1, 2, 3)).numpy(), abs=0.02)
+
+
+@pytest.mark.usefixtures("beside_recipe")
+def test_training_goes_on_from_the_weights_of_an_exported_file(model: onnxruntime.InferenceSession) -> None:
+    torch = pytest.importorskip("torch", reason="torch is only in the train extra")
+    from motion_network import MotionNet, load_exported
+
+    net, image = MotionNet(16), torch.rand(4, 1, 96, 112)
+    load_exported(net, PACKAGE / "1" / "model.onnx", image)
+    shipped = model.run(["ssim"], {"image": image.numpy()})[0]
+    with torch.no_grad():
+        assert net.train()(image).numpy() == pytest.approx(shipped, abs=1e-4)
+        assert net.eval()(image).numpy() == pytest.approx(shipped, abs=1e-4)
