@@ -46,12 +46,12 @@ def gating(book: Book, store_dir: Path, paths: Sequence[Path], chosen: Sequence[
         session.add_all(instances)
         series = sorted({i.series_instance_uid for i in instances})
         session.flush()
-        versions = {package: version for package, version in packages()}
+        versions = dict(packages())
         for package, kind in chosen:
             key = str(derived_uuid(uid, package))
             enter(session, Run(
-                id=key, study_instance_uid=uid, revision=1, package=package, version=versions.get(package, "1.0.0"), kind=kind,
-                series=series,
+                id=key, study_instance_uid=uid, revision=1, package=package, kind=kind, series=series,
+                version=versions.get(package, "1.0.0"),
             ))  # fmt: skip
         move(session, study, StudyEvent.COMPLETED)
         move(session, study, StudyEvent.CHOSEN)

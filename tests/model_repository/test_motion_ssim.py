@@ -49,9 +49,9 @@ def series_score(model: onnxruntime.InferenceSession, slices: np.ndarray) -> flo
 
 def test_graph_has_the_tensors_of_the_manifest(model: onnxruntime.InferenceSession) -> None:
     (image,), (ssim,) = model.get_inputs(), model.get_outputs()
-    assert image.name == MANIFEST["tensors"]["input"]["name"]
+    assert image.name == MANIFEST["tensors"]["inputs"][0]["name"]
     assert image.type == ssim.type == "tensor(float)"
-    assert len(image.shape) == 1 + len(MANIFEST["tensors"]["input"]["shape"])
+    assert len(image.shape) == 1 + len(MANIFEST["tensors"]["inputs"][0]["shape"])
     assert ssim.name == MANIFEST["outputs"][0]["tensor"]
     assert f'name: "{MANIFEST["package"]["name"]}"' in (PACKAGE / "config.pbtxt").read_text(encoding="utf-8")
 
