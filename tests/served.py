@@ -46,7 +46,7 @@ def gating(book: Book, store_dir: Path, paths: Sequence[Path], chosen: Sequence[
         session.add_all(instances)
         series = sorted({i.series_instance_uid for i in instances})
         session.flush()
-        versions = dict(packages())
+        versions = dict(list(packages()))  # by name
         for package, kind in chosen:
             key = str(derived_uuid(uid, package))
             enter(session, Run(
