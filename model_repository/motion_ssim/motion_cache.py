@@ -10,6 +10,8 @@ import numpy as np
 from motion_pairs import CELL, HELD_OUT, Pair, load_series, phantom_series, training_pairs
 from numpy.typing import NDArray
 
+from shared.packages.subjects import refuse_shared
+
 SHARD = 256
 """Pairs in a shard; shard n is drawn from seed n and always holds the same pairs."""
 HEADS = 24
@@ -24,6 +26,7 @@ def write_shards(data: Path, folder: Path, numbers: range) -> None:
     if not missing:
         return
     series = [s for s in load_series(data) if s.subject not in HELD_OUT]
+    refuse_shared({"training": [s.subject for s in series], "kept out": HELD_OUT})
     heads = [phantom_series(1000 + missing[0])]
     for number in missing:
         heads = [*heads, phantom_series(1001 + number, slices=12)][-HEADS:]
