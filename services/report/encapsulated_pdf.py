@@ -31,7 +31,9 @@ def build(facts: RunFacts) -> list[Dataset]:
     ds.DocumentTitle = f"AI report: {facts.title}"
     ds.ConceptNameCodeSequence = [_title()]
     ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    drawn = [finding for finding in facts.findings if any(i in facts.pictures for i in images_to_draw(finding))]
+    drawn = [
+        finding for finding in facts.findings if any(i in facts.pictures for i in images_to_draw(finding, facts.read))
+    ]
     content = draw_pdf(facts, _identity(ds), [draw_page(facts, finding) for finding in drawn])
     ds.EncapsulatedDocumentLength = len(content)
     ds.EncapsulatedDocument = content + b"\0" * (len(content) % 2)

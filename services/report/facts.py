@@ -39,7 +39,8 @@ class Predecessor:
     sop_instance_uid: str
 
 
-def _nothing_to_read(file: ArrayFile) -> NDArray[Any]:
+def nothing_to_read(file: ArrayFile) -> NDArray[Any]:
+    """For runs whose findings name no arrays."""
     raise CannotBuild(f"the array {file.path} can't be read")
 
 
@@ -65,7 +66,7 @@ class RunFacts:
     released: str = ""  # who let the run through against its gates, and why
     kinds: frozenset[str] = frozenset([*DICOM_KINDS, "ORU"])  # what the package lets out
     flavour: Flavour = Flavour()  # how the object at hand is written
-    read: Callable[[ArrayFile], NDArray[Any]] = _nothing_to_read  # the array of a file that a finding names
+    read: Callable[[ArrayFile], NDArray[Any]] = nothing_to_read  # the array of a file that a finding names
     segmentations: tuple[Dataset, ...] = ()  # that go along with the report at hand
     flavour_number: int = 0  # its place among the flavours that destinations want of the kind; their series are apart
 

@@ -9,7 +9,8 @@ from typing import Literal
 from pydicom import Dataset
 
 from services.report import secondary_capture
-from services.report.facts import ResultObject, RunFacts
+from services.report.drawing.reading_page import Read
+from services.report.facts import ResultObject, RunFacts, nothing_to_read
 from services.report.identity import control_id
 from services.report.oru import oru_message
 from services.report.result_kinds import BUILDERS, OF_HELD, Builder, build_objects, pointed_to, wanted_flavours
@@ -27,9 +28,9 @@ class Report:
     missing: list[str]
 
 
-def images_to_draw(findings: Sequence[Finding]) -> list[SourceImage]:
+def images_to_draw(findings: Sequence[Finding], read: Read = nothing_to_read) -> list[SourceImage]:
     """The source images whose pixels are needed."""
-    return [image for finding in findings for image in secondary_capture.images_to_draw(finding)]
+    return [image for finding in findings for image in secondary_capture.images_to_draw(finding, read)]
 
 
 def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:

@@ -62,7 +62,8 @@ class Reporter:
         findings = [] if held else load_findings(rows.run.findings)
         paths = {i.sop_instance_uid: self.core.store_dir / i.path for i in rows.instances}
         self._require(paths)
-        pictures, undrawn = read_pictures(images_to_draw(findings), paths)
+        read = partial(read_array, self.core.data_dir)
+        pictures, undrawn = read_pictures(images_to_draw(findings, read), paths)
         manifest = self._manifest(rows.run.package)
         facts = RunFacts(
             study=rows.study, run=rows.run, outcome="held" if held else "read",
@@ -72,7 +73,7 @@ class Reporter:
             pictures=pictures, planes=read_planes(images_with_places(findings), paths),
             series_number=rows.first_series_number, institution_name=self.core.institution_name,
             predecessors=rows.predecessors,
-            read=partial(read_array, self.core.data_dir), corrects=rows.corrects, released=rows.released,
+            read=read, corrects=rows.corrects, released=rows.released,
             kinds=_kinds(manifest),
         )  # fmt: skip
         return facts, undrawn

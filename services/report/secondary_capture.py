@@ -6,7 +6,7 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from services.report.drawing import quality_page, reading_page
-from services.report.facts import CannotBuild, RunFacts
+from services.report.facts import CannotBuild, RunFacts, nothing_to_read
 from services.report.identity import (
     MANUFACTURER,
     fill_body_part,
@@ -20,13 +20,13 @@ from shared.findings import Finding, QualityScore, SourceImage
 KIND = "SC"
 
 
-def images_to_draw(finding: Finding) -> list[SourceImage]:
+def images_to_draw(finding: Finding, read: reading_page.Read = nothing_to_read) -> list[SourceImage]:
     """The source images whose pixels the finding's page needs."""
     if isinstance(finding, QualityScore):
         return quality_page.images(finding)
     if not isinstance(finding, reading_page.Drawn):
         return []
-    image = reading_page.shown_image(finding)
+    image = reading_page.shown_image(finding, read)
     return [image] if image else []
 
 
@@ -37,7 +37,7 @@ def build(facts: RunFacts) -> list[Dataset]:
         CannotBuild: no source could be read, or no finding has an image that can be drawn.
     """
     first_source(facts)
-    drawn = [f for f in facts.findings if any(image in facts.pictures for image in images_to_draw(f))]
+    drawn = [f for f in facts.findings if any(image in facts.pictures for image in images_to_draw(f, facts.read))]
     if not drawn:
         raise CannotBuild("none of the images that the findings are about can be drawn")
     return [document(facts, finding, n) for n, finding in enumerate(drawn, start=1)]
@@ -75,7 +75,7 @@ def document(facts: RunFacts, finding: Finding, number: int) -> Dataset:
 def _fill_sources(ds: Dataset, facts: RunFacts, finding: Finding) -> None:
     """What the page shows, and what clings to its pixels from there."""
     headers = {str(source.SOPInstanceUID): source for source in facts.sources}
-    used = [i for i in images_to_draw(finding) if i in facts.pictures and i.sop_instance_uid in headers]
+    used = [i for i in images_to_draw(finding, facts.read) if i in facts.pictures and i.sop_instance_uid in headers]
     ds.SourceImageSequence = [_reference(image) for image in used]
     shown = [headers[image.sop_instance_uid] for image in used]
     ds.BurnedInAnnotation = "YES" if any(h.get("BurnedInAnnotation") == "YES" for h in shown) else "NO"

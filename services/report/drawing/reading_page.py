@@ -1,29 +1,53 @@
 """The page of a finding in an image: the image as it is beside the same with patch map and outlines."""
 
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
 from PIL import Image
 
+from services.report.drawing.array_overlay import overlay as array_overlay
+from services.report.drawing.array_overlay import place_to_show
 from services.report.drawing.canvas import Box, Canvas
 from services.report.drawing.page import BOTTOM, EDGE, HEIGHT, TOP, WIDTH, footing, heading
 from services.report.drawing.palette import BACKGROUND, INK, LINE, MUTED, PANEL, SKY, YELLOW
 from services.report.drawing.patch_overlay import draw_key, overlay
 from services.report.drawing.placed_picture import Placed, fit, place
-from services.report.facts import Picture, RunFacts
+from services.report.facts import RunFacts
 from services.report.identity import use_mark
+from services.report.placed_arrays import read_placed
 from services.report.regions import closed, regions_of
 from services.report.statements import statements
-from shared.findings import Classification, KeyImage, Landmark, Measurement, OrdinalGrade, Region, SourceImage
+from shared.findings import (
+    ArrayFile,
+    Classification,
+    HeatMap,
+    KeyImage,
+    Landmark,
+    Measurement,
+    OrdinalGrade,
+    Region,
+    Segmentation,
+    SourceImage,
+)
+
+log = logging.getLogger(__name__)
 
 _CAPTION = 48
 _BAR = 122
 
 
-Drawn = Classification | OrdinalGrade | Measurement | Landmark | KeyImage
+Drawn = Classification | OrdinalGrade | Measurement | Landmark | KeyImage | Segmentation | HeatMap
+Read = Callable[[ArrayFile], NDArray[Any]]
 
 
-def shown_image(finding: Drawn) -> SourceImage | None:
+def shown_image(finding: Drawn, read: Read) -> SourceImage | None:
     """The image that the page is about: that of the patch map, else of the first region, else the one that counted
-    most, else the first source.
+    most or has the most to show, else the first source.
     """
+    if isinstance(finding, Segmentation | HeatMap):
+        return finding.placed.images[_plane_to_show(finding, read)]
     if isinstance(finding, Classification) and finding.patch_map:
         return finding.patch_map.image
     if isinstance(finding, KeyImage):
@@ -35,6 +59,15 @@ def shown_image(finding: Drawn) -> SourceImage | None:
     return finding.sources[0] if finding.sources else None
 
 
+def _plane_to_show(finding: Segmentation | HeatMap, read: Read) -> int:
+    """The plane with the most in it; of an array that can't be read the first, and the page then is not drawn."""
+    try:
+        return place_to_show(read(finding.placed.array))
+    except Exception as error:  # whatever a broken file raises: the other objects still go
+        log.warning("no plane to show finding=%s cause=%s", finding.name, type(error).__name__)
+        return 0
+
+
 def draw_page(facts: RunFacts, finding: Drawn) -> Image.Image:
     """The page, 1600 by 1200.
 
@@ -43,14 +76,14 @@ def draw_page(facts: RunFacts, finding: Drawn) -> Image.Image:
     """
     canvas = Canvas(WIDTH, HEIGHT)
     _draw_heading(canvas, facts, finding)
-    image = shown_image(finding)
+    image = shown_image(finding, facts.read)
     if image is None:
         raise KeyError("the finding names no image")
     low = BOTTOM - _BAR - 14
     half = (WIDTH - 2 * EDGE - 20) / 2
     boxes = (EDGE, TOP, EDGE + half, low), (EDGE + half + 20, TOP, WIDTH - EDGE, low)
     regions = [r for r in regions_of(finding) if r.image == image]
-    _draw_pair(canvas, facts.pictures[image], finding, regions, boxes)
+    _draw_pair(canvas, facts, image, finding, regions, boxes)
     _draw_below(canvas, facts, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
     gates = facts.gates_of(image.series_instance_uid)
     made_by = f"Isocenter · {finding.package} {finding.version}"
@@ -72,10 +105,10 @@ def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Drawn) -> None:
 
 
 def _draw_pair(
-    canvas: Canvas, picture: Picture, finding: Drawn, regions: list[Region],
+    canvas: Canvas, facts: RunFacts, image: SourceImage, finding: Drawn, regions: list[Region],
     boxes: tuple[Box, Box],
 ) -> None:  # fmt: skip
-    patch_map = finding.patch_map if isinstance(finding, Classification) else None
+    patch_map, picture = finding.patch_map if isinstance(finding, Classification) else None, facts.pictures[image]
     captions = "As received", "Evidence by patch" if patch_map else "What was found"
     if regions:
         captions = captions[0], f"{captions[1]}, {len(regions)} region{'s' if len(regions) != 1 else ''} outlined"
@@ -85,6 +118,10 @@ def _draw_pair(
     place(canvas, picture, _above_caption(boxes[0]))
     spot = _above_caption(boxes[1])
     over = overlay(patch_map, fit(picture, spot)) if patch_map else None
+    if isinstance(finding, Segmentation | HeatMap):
+        plane = finding.placed.images.index(image)
+        grid = finding.placed.boxes[plane] if finding.placed.boxes else None
+        over = array_overlay(finding, read_placed(facts, finding.placed)[plane], grid, fit(picture, spot))
     placed = place(canvas, picture, spot, over)
     for region in regions:
         _outline(canvas, placed, region, not isinstance(finding, Landmark) and not _is_line(finding))

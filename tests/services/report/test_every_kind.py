@@ -58,7 +58,7 @@ def facts_of(build_facts: Callable[..., RunFacts], paths: list[Path]) -> tuple[R
     base, frames = build_facts(paths), load_frames(paths)
     made = every_kind(frames, (spacing_of(base.sources[0]) or ("", None))[1])
     files = {f.source.sop_instance_uid: f.path for f in frames}
-    pictures, _ = read_pictures(images_to_draw(made.findings), files)
+    pictures, _ = read_pictures(images_to_draw(made.findings, made.read), files)
     planes = read_planes(images_with_places(made.findings), files)
     return replace(base, findings=made.findings, pictures=pictures, planes=planes, read=made.read), made
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from services.report.facts import RunFacts
-from services.report.handlers import report
+from services.report.drawing.reading_page import draw_page
+from services.report.facts import Picture, RunFacts
+from services.report.handlers import images_to_draw, report
 from services.report.planes import images_with_places, read_planes
 from services.report.result_kinds import BUILDERS, build_objects
 from services.report.segmentation import LABEL_MAP
@@ -97,3 +98,23 @@ def test_nothing_found_makes_no_segmentation(pieces: Callable[..., Pieces]) -> N
     facts, made = pieces(False)
     made.arrays["parts"][:] = 0
     assert build_objects(facts, "SEG", {Flavour(): ()}, BUILDERS["SEG"]) == []
+
+
+def test_the_page_shows_the_segments_in_their_colours(pieces: Callable[..., Pieces]) -> None:
+    facts, made = pieces(False)
+    images = images_to_draw(facts.findings, made.read)
+    first = next(n for n, plane in enumerate(made.arrays["parts"]) if plane.any())
+    assert images == [facts.findings[0].placed.images[first]], "the plane with the most in it"
+    grey = Picture(np.full(made.arrays["parts"].shape[1:], 100, np.uint8))
+    page = np.asarray(draw_page(replace(facts, pictures={images[0]: grey}), facts.findings[0]))
+    colours = {tuple(c) for c in page[200:900].reshape(-1, 3)}
+    assert {(169, 105, 75), (93, 140, 167)} <= colours, "half mass or cyst, half grey"
+
+
+def test_a_file_that_is_broken_stops_only_its_page(pieces: Callable[..., Pieces]) -> None:
+    facts, made = pieces(False)
+    made.arrays.clear()
+    assert len(images_to_draw(facts.findings, made.read)) == 1
+    done = report(facts, [Destination(**PACS, objects=["SR", "SEG"])])
+    assert {o.kind for o in done.objects} == {"SR"}
+    assert [reason[:6] for reason in done.missing] == ["no SEG", "no SC:"]

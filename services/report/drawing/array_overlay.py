@@ -1,0 +1,42 @@
+"""Segments and heat maps over their image: the segments in their colours, a map as the patch map's evidence."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
+
+from services.report.drawing.palette import SKY, VERMILLION, YELLOW
+from services.report.drawing.patch_overlay import overlay as evidence
+from services.report.drawing.placed_picture import Placed
+from services.report.placed_arrays import Box
+from shared.findings import HeatMap, PatchMap, Segmentation
+
+_COLOURS = (VERMILLION, SKY, YELLOW)
+_STRENGTH = 0.5  # the image stays visible below
+
+
+def place_to_show(array: NDArray[Any]) -> int:
+    """Which plane of (images, rows, columns) has the most to show."""
+    return int(np.argmax(np.abs(array).sum(axis=(1, 2), dtype=np.float64)))
+
+
+def overlay(finding: Segmentation | HeatMap, plane: NDArray[Any], box: Box | None, placed: Placed) -> Image.Image:
+    """RGBA of the placed picture's size, from one plane of the finding's array; without a `box` it is the image's."""
+    if isinstance(finding, Segmentation):
+        return _segments(finding, plane, placed)
+    rows, columns = plane.shape
+    logits = tuple(tuple(float(v) for v in row) for row in plane)
+    image = finding.placed.images[0]
+    return evidence(PatchMap(image=image, logits=logits, box=box or (0, 0, columns, rows)), placed)
+
+
+def _segments(finding: Segmentation, plane: NDArray[Any], placed: Placed) -> Image.Image:
+    cells = np.zeros((*plane.shape, 4), np.uint8)
+    for n, segment in enumerate(finding.segments):
+        inside = plane > 0 if finding.fractional else plane == segment.number
+        colour = ImageColor.getrgb(segment.colour)[:3] if segment.colour else _COLOURS[n % len(_COLOURS)]
+        share = np.clip(plane, 0, 1) if finding.fractional else np.ones(plane.shape)
+        cells[inside, :3] = colour
+        cells[inside, 3] = np.round(255 * _STRENGTH * share[inside]).astype(np.uint8)
+    return Image.fromarray(cells).resize((placed.width, placed.height), Image.Resampling.NEAREST)
