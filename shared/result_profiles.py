@@ -16,12 +16,14 @@ ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
 SegFlavour = Literal["binary", "label-map"]
+TransferSyntax = Literal["explicit", "rle", "jpeg-ls"]
 RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
 CharacterSet = Literal["utf-8", "source"]
 ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
 
 _OF_KIND: dict[str, tuple[str, ...]] = {
-    "SR": ("sr_flavour", "region_coordinates"), "NASR": ("sr_flavour", "region_coordinates"), "SEG": ("seg_flavour",),
+    "SR": ("sr_flavour", "region_coordinates"), "NASR": ("sr_flavour", "region_coordinates"),
+    "SEG": ("seg_flavour", "transfer_syntax"), "SC": ("transfer_syntax",),
 }  # fmt: skip
 DESCRIPTION = "AI {what}: {title}"
 _PLACEHOLDERS = ("what", "title", "package", "version")
@@ -54,6 +56,9 @@ class FlavourSettings(BaseModel):
     seg_flavour: SegFlavour = "binary"
     """dicom: labels of a segmentation as "binary" masks, which viewers draw, or as one "label-map" (its own SOP
     class); probabilities are fractional in any case."""
+    transfer_syntax: TransferSyntax = "explicit"
+    """dicom: how pixels of pictures, and of segmentations that are not bit masks, are written: "explicit"
+    (uncompressed, which every receiver takes), or lossless in "rle" or "jpeg-ls" for those that say so."""
     character_set: CharacterSet = "utf-8"
     """dicom: "utf-8", or "source": the images' own, as long as it has every letter that is written."""
     series_description: str = DESCRIPTION
@@ -98,7 +103,7 @@ class Flavour(FlavourSettings):
         parts: list[str] = [
             value for value, usual in (
                 (self.sr_flavour, "comprehensive-3d"), (self.region_coordinates, "SCOORD"),
-                (self.seg_flavour, "binary"),
+                (self.seg_flavour, "binary"), (self.transfer_syntax, "explicit"),
                 (self.character_set, "utf-8"),
             ) if value != usual
         ]  # fmt: skip

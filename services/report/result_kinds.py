@@ -14,7 +14,9 @@ from pydicom.uid import (
     UID,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    JPEGLSLossless,
     KeyObjectSelectionDocumentStorage,
+    RLELossless,
     SecondaryCaptureImageStorage,
 )
 
@@ -31,7 +33,7 @@ from services.report.facts import ResultObject, RunFacts
 from services.report.identity import first_source, series_uid_of
 from services.report.text import choose_character_set
 from shared.findings import Finding, Segmentation
-from shared.result_profiles import Flavour
+from shared.result_profiles import Flavour, TransferSyntax
 from shared.settings import Destination
 
 Builder = Callable[[RunFacts], list[Dataset]]
@@ -54,6 +56,9 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
     parametric_map.KIND: parametric_map.SOP_CLASSES,
     not_analysed.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
 }
+SYNTAXES: dict[TransferSyntax, str] = {
+    "explicit": ExplicitVRLittleEndian, "rle": RLELossless, "jpeg-ls": JPEGLSLossless,
+}  # fmt: skip
 ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks yet: to be looked at, and sent later
 
 
@@ -117,7 +122,7 @@ def _along(facts: RunFacts, flavour: Flavour, before: Sequence[ResultObject]) ->
 
 
 def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destinations: tuple[str, ...]) -> ResultObject:
-    """`ds` as a DICOM file, Explicit VR Little Endian: the one syntax that every destination takes."""
+    """`ds` as a DICOM file: Explicit VR Little Endian, which every destination takes, or as the flavour says."""
     content, meta = BytesIO(), FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = UID(ds.SOPClassUID)
@@ -126,6 +131,9 @@ def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destination
     plain.file_meta = meta
     if facts.flavour.character_set == "source":
         choose_character_set(plain, first_source(facts))
+    syntax = SYNTAXES[facts.flavour.transfer_syntax]
+    if syntax != ExplicitVRLittleEndian and plain.get("BitsAllocated") == 8 and "PixelData" in plain:
+        plain.compress(syntax, generate_instance_uid=False)  # a bit mask has no such encoding (PS3.5 8.2)
     dcmwrite(content, plain, enforce_file_format=True)
     name = "_".join(part for part in (kind, facts.flavour.label, str(number)) if part)
     return ResultObject(kind, str(ds.SOPInstanceUID), f"{name}.dcm", content.getvalue(), destinations)

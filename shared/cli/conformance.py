@@ -59,8 +59,9 @@ SCP = """\
 SCU = """\
 ### 3.2 send (Storage SCU, Storage Commitment SCU)
 
-- Proposes the object's own SOP class in Explicit VR Little Endian and Implicit VR Little Endian; called AE title,
-  host and port are the destination's.
+- Proposes the object's own SOP class in Explicit VR Little Endian and Implicit VR Little Endian; pictures and
+  segmentations of a destination with `transfer_syntax = "rle"` or `"jpeg-ls"` in RLE Lossless or JPEG-LS Lossless
+  alone. Called AE title, host and port are the destination's.
 - Success is 0x0000 and the warnings 0x0107, 0x0116, 0xB000, 0xB006 and 0xB007. Refusals for want of resources, and
   what can't be reached, are tried again with growing delay (`most_attempts`); other refusals need a person. A
   repeat carries the same SOP Instance UID.

@@ -61,9 +61,10 @@ def test_labels_come_back(pieces: Callable[..., Pieces], flavour: str) -> None:
         assert size_of_segment(ds, n, "mm3") == pytest.approx(segment.volume_mm3)
 
 
-def test_probabilities_come_back(pieces: Callable[..., Pieces]) -> None:
+@pytest.mark.parametrize("syntax", ["explicit", "jpeg-ls"])
+def test_probabilities_come_back(pieces: Callable[..., Pieces], syntax: str) -> None:
     facts, made = pieces(True)
-    ds = seg(facts, Flavour())
+    ds = seg(facts, Flavour(transfer_syntax=syntax))
     assert (ds.SegmentationType, ds.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
     uids = [image.sop_instance_uid for image in facts.findings[0].placed.images]
     back = ds.get_pixels_by_source_instance(uids, segment_numbers=[1], ignore_spatial_locations=True)[..., 0]
