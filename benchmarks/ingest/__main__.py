@@ -57,7 +57,7 @@ def measure(sent: dict[str, Sent], associations: list[int], receivers: list[str]
         left = (time.monotonic() - began) / done * (len(plan) - done) if done else 0
         when = f"about {left / 60:.0f} min left" if done else f"{len(plan)} runs"
         try:
-            measured = run(new_receiver(name, folder / "receiver"), sent[data], count)
+            measured = run(new_receiver(name, folder / "receivers"), sent[data], count)
         except FAILURES as error:
             results.failures.append(f"{name}, {data}, {count} associations: {error}")
             print(f"[{done + 1}/{len(plan)}] FAILED {results.failures[-1]}", flush=True)

@@ -16,7 +16,7 @@ def short_associations(receivers: list[str], folder: Path) -> int:
     """20 rounds of 200 associations of one MR image, 4 at a time, for each DICOM receiver; 1 when one failed."""
     sent, failed = write_images(replace(KINDS["mr"], studies=_ASSOCIATIONS, instances=1), folder / "short"), 0
     for name in receivers:
-        receiver = new_receiver(name, folder / "receiver")
+        receiver = new_receiver(name, folder / "receivers")
         if not receiver.is_dicom:
             continue
         try:
