@@ -125,7 +125,7 @@ class Maker:
         return Instance(
             study_instance_uid=study.study_instance_uid, sop_instance_uid=sop, series_instance_uid=series,
             sop_class_uid={"MR": MR, "CT": CT}.get(modality, DX), transfer_syntax_uid=ExplicitVRLittleEndian,
-            path=f"{study.study_instance_uid}/{series}/{sop}.dcm", size=1, sha256="0" * 64,
+            path=f"{study.study_instance_uid}/{series}/{sop}.dcm", size=1, digest="0" * 64,
             received_at=study.last_instance_at, header={"modality": modality, "instance_number": i + 1},
         )  # fmt: skip
 

@@ -67,7 +67,7 @@ def _store(store_dir: Path, path: Path) -> Instance:
         study_instance_uid=ds.StudyInstanceUID, sop_instance_uid=ds.SOPInstanceUID,
         series_instance_uid=ds.SeriesInstanceUID, sop_class_uid=ds.SOPClassUID,
         transfer_syntax_uid=ds.file_meta.TransferSyntaxUID, path=str(relative), size=path.stat().st_size,
-        sha256="0" * 64,
+        digest="0" * 64,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ingest.images import Sent
+from shared.digest import algorithm_of, new_hash, value_of
 from tests.collecting import free_port, listens
 
 ROOT = Path(__file__).parents[2]
@@ -138,10 +139,13 @@ class Isocenter(Receiver):
 
     def check(self, sent: Sent) -> None:
         """Every data set byte by byte, and the digest in its row."""
-        for sop_instance_uid, path, digest in self._ask("select sop_instance_uid, path, sha256 from instance"):
+        for sop_instance_uid, path, digest in self._ask("select sop_instance_uid, path, digest from instance"):
             data = (self.store / path).read_bytes()
             body = memoryview(data)[144 + int.from_bytes(data[140:144], "little") :]
-            if not sent.digests.get(sop_instance_uid) == digest == hashlib.sha256(body).hexdigest():
+            hashed = new_hash(algorithm_of(digest))
+            hashed.update(body)
+            same = sent.digests.get(sop_instance_uid) == hashlib.sha256(body).hexdigest()
+            if not same or digest != value_of(hashed, algorithm_of(digest)):
                 raise Failed(f"the data set of {sop_instance_uid} is not what was sent")
         files = super().count()
         if files != len(sent.digests):

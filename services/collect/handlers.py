@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from shared.dicom.header import Header
+from shared.digest import hex_of
 from shared.own_results import is_own_result
 from shared.store import Study
 from shared.study import StudyState
@@ -38,16 +40,18 @@ class Refusal(Exception):
 class StoredInstance:
     """An instance that lies in the store.
 
-    `sha256` is that of the data set as received, without the File Meta Information that we write before it.
+    `digest` (shared.digest) is that of the data set as received, without the File Meta Information that we write before
+    it.
     """
 
     header: Header
     path: str
     size: int
-    sha256: str
+    digest: str
     received_at: datetime
     calling_ae_title: str = ""
     known: bool = False  # the same bytes lay there already
+    root: Path | None = None  # the store's folder, above `path`
 
 
 @dataclass
@@ -89,9 +93,9 @@ def place(header: Header) -> str:
     return f"{header.study_instance_uid}/{header.series_instance_uid}/{header.sop_instance_uid}.dcm"
 
 
-def place_beside(place: str, sha256: str, digits: int = 8) -> str:
+def place_beside(place: str, digest: str, digits: int = 8) -> str:
     """Where other bytes under the same UID lie."""
-    return f"{place.removesuffix('.dcm')}~{sha256[:digits]}.dcm"
+    return f"{place.removesuffix('.dcm')}~{hex_of(digest)[:digits]}.dcm"
 
 
 def is_beside(name: str) -> bool:
@@ -105,9 +109,9 @@ def difference(stored: list[StoredInstance], known: dict[str, str]) -> Differenc
     for one in stored:
         uid = one.header.sop_instance_uid
         if uid not in digests:
-            digests[uid] = one.sha256
+            digests[uid] = one.digest
             found.new.append(one)
-        elif digests[uid] != one.sha256:
+        elif digests[uid] != one.digest:
             found.conflicts.append(one)
     return found
 
@@ -159,7 +163,7 @@ def instance_values(stored: StoredInstance) -> dict[str, Any]:
         "study_instance_uid": header.study_instance_uid, "sop_instance_uid": header.sop_instance_uid,
         "series_instance_uid": header.series_instance_uid, "sop_class_uid": header.sop_class_uid,
         "transfer_syntax_uid": header.transfer_syntax_uid, "path": stored.path, "size": stored.size,
-        "sha256": stored.sha256, "calling_ae_title": stored.calling_ae_title[:16],
+        "digest": stored.digest, "calling_ae_title": stored.calling_ae_title[:16],
         "received_at": stored.received_at, "header": header.attributes, "conflicts": 0,
     }  # fmt: skip
 

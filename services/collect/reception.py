@@ -98,7 +98,8 @@ class Reception:
             raise Refusal(DUPLICATE_SOP_INSTANCE, "other bytes are stored under this SOPInstanceUID", "duplicate")
         incoming.taken()
         size = incoming.start + incoming.size
-        stored = StoredInstance(header, where, size, digest, utc_now(), peer, kept is Kept.KNOWN)
+        known, root = kept is Kept.KNOWN, self.folder.root
+        stored = StoredInstance(header, where, size, digest, utc_now(), peer, known, root)
         self._count(stored, kept, association)
         self.index.add(stored)
         if not is_open:  # it was aborted at stop, before this answer

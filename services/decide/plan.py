@@ -66,8 +66,11 @@ def study_facts(study: Study, order: Order | None, instances: Sequence[Instance]
 
 
 def input_digest(instances: Sequence[Instance], series: Sequence[str]) -> str:
-    """SHA-256 over the bytes that a run reads: the same input gives the same run."""
-    lines = sorted(f"{i.sop_instance_uid} {i.sha256}" for i in instances if i.series_instance_uid in series)
+    """SHA-256 over the digests of what a run reads: the same input gives the same run, also one that was planned when
+    digests did not say their algorithm."""
+    lines = sorted(
+        f"{i.sop_instance_uid} {i.digest.removeprefix('sha256:')}" for i in instances if i.series_instance_uid in series
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

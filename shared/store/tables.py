@@ -10,6 +10,7 @@ from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+from shared.digest import MOST_CHARACTERS
 from shared.study import CommitmentState, DeliveryState, RunState, StudyState
 
 
@@ -99,7 +100,7 @@ class Instance(SQLModel, table=True):
     transfer_syntax_uid: str = Field(max_length=64)
     path: str = Field(sa_column=Column(Text))  # below the store's folder
     size: int = Field(sa_type=BigInteger)
-    sha256: str = Field(max_length=64)
+    digest: str = Field(max_length=MOST_CHARACTERS)  # shared.digest, of the data set as received
     calling_ae_title: str = Field(default="", max_length=16)
     received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     header: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON))  # the attributes that rules look at
@@ -114,7 +115,7 @@ class Duplicate(SQLModel, table=True):
     study_instance_uid: str = Field(index=True, max_length=64)
     sop_instance_uid: str = Field(max_length=64)
     size: int = Field(sa_type=BigInteger)
-    sha256: str = Field(max_length=64)
+    digest: str = Field(max_length=MOST_CHARACTERS)  # shared.digest, of the data set as received
     calling_ae_title: str = Field(default="", max_length=16)
     received_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     overtaken: bool = False  # others came after them, and are read: sent again, they change nothing

@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 from sqlalchemy import create_engine, text
 
-from tests.chaos.made_up import MadeUpStudy, data_set_digest
+from tests.chaos.made_up import MadeUpStudy, as_the_book_says_it, data_set_digest
 from tests.chaos.peers import Peers
 from tests.chaos.plan import OUTCOMES
 from tests.chaos.pushing import Answers
@@ -82,7 +82,7 @@ def count_all(
 
 def count_instances(book: Book, store: Path, answers: Answers, found: Count) -> None:
     """Every instance that got 0x0000 is on disk as it was sent, and indexed."""
-    query = "select study_instance_uid, sop_instance_uid, sha256, path, conflicts from instance"
+    query = "select study_instance_uid, sop_instance_uid, digest, path, conflicts from instance"
     rows = {row.sop_instance_uid: row for row in book.rows(query)}
     for (uid, digest), image in answers.stored.items():
         row = rows.get(uid)
@@ -91,10 +91,12 @@ def count_instances(book: Book, store: Path, answers: Answers, found: Count) -> 
             found.lost.append(f"{image.path.name}: not on the disk as it was sent (in the book: {row is not None})")
         elif row is None:
             found.lost.append(f"{image.path.name}: on the disk, not in the book")
-        elif row.sha256 != digest and not row.conflicts:
-            found.lost.append(f"{image.path.name}: other bytes under a known UID, and the book does not say so")
         elif not (store / row.path).is_file():
             found.lost.append(f"{image.path.name}: the book names a file that is not there")
+        elif as_the_book_says_it(content := (store / row.path).read_bytes(), row.digest) != row.digest:
+            found.lost.append(f"{image.path.name}: the book's digest is not that of the file that it names")
+        elif data_set_digest(content) != digest and not row.conflicts:
+            found.lost.append(f"{image.path.name}: other bytes under a known UID, and the book does not say so")
 
 
 def _count_orders(book: Book, answers: Answers, found: Count) -> None:

@@ -58,8 +58,21 @@ def make_study(plan: StudyPlan, folder: Path, salt: str) -> MadeUpStudy:
 
 def data_set_digest(content: bytes) -> str:
     """SHA-256 of a Part 10 file's data set: what lies behind the File Meta Information (PS3.10 7.1)."""
-    start = 144 + int.from_bytes(content[140:144], "little")
-    return hashlib.sha256(content[start:]).hexdigest()
+    return hashlib.sha256(_data_set(content)).hexdigest()
+
+
+def as_the_book_says_it(content: bytes, like: str) -> str:
+    """The digest of the same with its algorithm before it, which is that of another such value."""
+    algorithm, data_set = like.partition(":")[0], _data_set(content)
+    if algorithm == "blake3":
+        from blake3 import blake3  # not on every platform, and then in no book
+
+        return f"blake3:{blake3(data_set).hexdigest()}"
+    return f"{algorithm}:{hashlib.new(algorithm, data_set).hexdigest()}"
+
+
+def _data_set(content: bytes) -> bytes:
+    return content[144 + int.from_bytes(content[140:144], "little") :]
 
 
 def _uid(salt: str, *parts: object) -> str:

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from sqlmodel import Session, col, select
 
-from services.collect.store.folder import StoreFolder, data_set_sha256
+from services.collect.store.folder import StoreFolder, data_set_digest
 from shared.dicom.commitment import (
     CLASS_INSTANCE_CONFLICT,
     DUPLICATE_TRANSACTION_UID,
@@ -26,6 +26,7 @@ from shared.dicom.commitment import (
     Report,
     failure_in_words,
 )
+from shared.digest import algorithm_of
 from shared.store import Book, Commitment, Duplicate, Instance, Journal, Study
 from shared.store.moves import move, state_of
 from shared.study import CommitmentEvent, CommitmentState
@@ -142,7 +143,7 @@ class Judge:
             return NO_SUCH_INSTANCE if sop_class in self.sop_classes else SOP_CLASS_NOT_SUPPORTED
         if any(row.sop_class_uid != sop_class for row in rows):
             return CLASS_INSTANCE_CONFLICT
-        if instance in contested or len({row.sha256 for row in rows}) > 1:
+        if instance in contested or len({row.digest for row in rows}) > 1:
             return PROCESSING_FAILURE
         return max(self._file_failure(row) for row in rows)
 
@@ -153,7 +154,7 @@ class Judge:
         try:
             if not self.durable:
                 self.folder.sync([row.path])
-            if path.stat().st_size == row.size and data_set_sha256(path) == row.sha256:
+            if path.stat().st_size == row.size and data_set_digest(path, algorithm_of(row.digest)) == row.digest:
                 return 0
             cause, reason = "its bytes are not those that were stored", PROCESSING_FAILURE
         except FileNotFoundError:

@@ -1,12 +1,12 @@
 """A data set on its way from the wire into a file."""
 
 import contextlib
-import hashlib
 import logging
 import os
 
 from services.collect.handlers import OUT_OF_RESOURCES, Refusal
 from services.collect.listening.c_store import StoreRequest, file_start
+from shared.digest import new_hash, value_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Incoming:
         self.most_bytes, self.size = most_bytes, 0
         self.refusal: Refusal | None = None
         self.head = b""
-        self._digest = hashlib.sha256()
+        self._hash = new_hash()
         self._pieces: list[memoryview] = []
         self._waiting = 0
         self._is_ours = True
@@ -40,8 +40,8 @@ class Incoming:
             self.refuse(disk_refuses(error))
 
     def digest(self) -> str:
-        """SHA-256 of the data set, once it is whole."""
-        return self._digest.hexdigest()
+        """That of the data set, once it is whole."""
+        return value_of(self._hash)
 
     @property
     def is_endless(self) -> bool:
@@ -70,7 +70,7 @@ class Incoming:
 
     def _write(self) -> None:
         for piece in self._pieces:
-            self._digest.update(piece)
+            self._hash.update(piece)
         total = self._waiting
         if self._before:
             self.head = _first_bytes(self._pieces, _HEAD_BYTES)

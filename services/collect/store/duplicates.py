@@ -18,7 +18,7 @@ from shared.study import StudyEvent, StudyState
 
 Policy = Literal["keep-first", "replace", "refuse"]
 
-_BYTES = ("path", "size", "sha256", "calling_ae_title", "received_at")
+_BYTES = ("path", "size", "digest", "calling_ae_title", "received_at")
 _CONTENT = (*_BYTES, "series_instance_uid", "sop_class_uid", "transfer_syntax_uid", "header")
 
 
@@ -46,7 +46,7 @@ def _write(session: Session, row: Instance, other: StoredInstance, policy: Polic
     """Returns what is to be told: "replaced" when the other bytes are the ones that are read from now on, "conflict"
     when they are kept beside, nothing when they were there before."""
     kept, new = session.get(Duplicate, other.path), instance_values(other)
-    if other.sha256 == row.sha256 or (kept and (policy != "replace" or kept.overtaken)):
+    if other.digest == row.digest or (kept and (policy != "replace" or kept.overtaken)):
         return ""
     if not replaces(row, other, policy):
         if kept is None:

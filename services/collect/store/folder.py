@@ -1,18 +1,20 @@
 """The store's folder: bytes go in once, whole, durable, and never over others."""
 
 import errno
-import hashlib
 import os
 import time
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from services.collect.handlers import place_beside
+from services.collect.handlers import StoredInstance, place_beside
 from services.collect.listening.incoming_folder import remove_abandoned
+from shared.digest import ALGORITHM, EARLIER, algorithm_of, new_hash, value_of
 from shared.durable import sync_file, sync_folder
 
 INCOMING = ".incoming"
 _CHUNK = 2**20
+_DIGITS = (8, 16)
 _MOST_SYNCED = 10000  # folders that are known to be on the disk
 
 
@@ -51,7 +53,7 @@ class StoreFolder:
         Args:
             received: the file, on the same file system.
             place: where it belongs.
-            digest: `data_set_sha256` of the file.
+            digest: `data_set_digest` of the file.
             beside: whether other bytes than those that lie there are kept too; if not, `received` is left.
             descriptor: of the file, where it is open still.
 
@@ -67,7 +69,9 @@ class StoreFolder:
         if not self._link(received, place):
             if self._holds(place, digest):
                 kept = Kept.KNOWN
-            elif beside or self._holds(place_beside(place, digest), digest):
+            elif where := self._lies_beside(received, place, digest):
+                place, kept = where, Kept.BESIDE
+            elif beside:
                 place, kept = self._keep_beside(received, place, digest), Kept.BESIDE
             else:
                 return Kept.REFUSED, place_beside(place, digest)
@@ -77,14 +81,22 @@ class StoreFolder:
     def _holds(self, place: str, digest: str) -> bool:
         """Whether these bytes lie there, whole: a power cut may have left half of them where no sync was waited for."""
         there = self.root / place
-        if not there.is_file() or data_set_sha256(there) != digest:  # reading a pipe would never end
+        if not there.is_file():  # reading a pipe would never end
+            return False
+        if data_set_digest(there, algorithm_of(digest)) != digest:
             return False
         if self.durable:  # it may have come under settings that did not wait for the disk
             sync_file(there)
         return True
 
+    def _lies_beside(self, received: str | Path, place: str, digest: str) -> str:
+        """Where these bytes lie beside others already, under a name that any algorithm gave them; or nothing."""
+        earlier = [data_set_digest(Path(received), one) for one in EARLIER if one != algorithm_of(digest)]
+        names = (place_beside(place, value, digits) for value in (digest, *earlier) for digits in _DIGITS)
+        return next((name for name in names if self._holds(name, digest)), "")
+
     def _keep_beside(self, received: str | Path, place: str, digest: str) -> str:
-        for digits in (8, 16):
+        for digits in _DIGITS:
             where = place_beside(place, digest, digits)
             if self._link(received, where) or self._holds(where, digest):
                 return where
@@ -140,14 +152,31 @@ def _link(received: str | Path, target: str) -> bool:
     return True
 
 
-def data_set_sha256(path: Path, offset: int | None = None) -> str:
-    """The digest of the data set as received: from `offset`, or from where the File Meta Information ends."""
-    digest = hashlib.sha256()
+def data_set_digest(path: Path, algorithm: str = ALGORITHM, offset: int | None = None) -> str:
+    """The digest of the data set as received: from `offset`, or from where the File Meta Information ends.
+
+    Raises:
+        OSError: the file can't be read, or the algorithm is not to be had here.
+    """
+    hashed = new_hash(algorithm)
     with path.open("rb") as file:
         file.seek(_meta_end(file.read(144)) if offset is None else offset)
         while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+            hashed.update(chunk)
+    return value_of(hashed, algorithm)
+
+
+def comparable(one: StoredInstance, digest: str) -> StoredInstance:
+    """The instance with a digest by the algorithm of another's, so that the two tell whether the bytes are the same.
+
+    Its file is read again where its own was made by another one. What can't be read is told as other bytes."""
+    algorithm = algorithm_of(digest)
+    if not algorithm or algorithm == algorithm_of(one.digest) or one.root is None:
+        return one
+    try:
+        return replace(one, digest=data_set_digest(one.root / one.path, algorithm))
+    except OSError:
+        return one
 
 
 def _meta_end(start: bytes) -> int:

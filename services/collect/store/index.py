@@ -23,6 +23,7 @@ from services.collect.handlers import (
 )
 from services.collect.listening.register import EVERY_STUDY
 from services.collect.store.duplicates import Policy, point_to_whole, reopen, write_duplicates
+from services.collect.store.folder import comparable
 from services.collect.store.returned import write_returned
 from shared.store import Book, Instance, Journal, Quarantine, Study
 from shared.store.moves import move
@@ -45,7 +46,7 @@ _LOCKED_STUDY = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_KNOWN = select(Instance.sop_instance_uid, Instance.sha256, Instance.path).where(
+_KNOWN = select(Instance.sop_instance_uid, Instance.digest, Instance.path).where(
     Instance.study_instance_uid == bindparam("study_instance_uid"),
     col(Instance.sop_instance_uid).in_(bindparam("sop_instance_uids", expanding=True)),
 )
@@ -180,8 +181,9 @@ def _write_study(session: Session, stored: list[StoredInstance], duplicates: Pol
         write_returned(session, study, stored)
     uids = [one.header.sop_instance_uid for one in stored]
     which = {"study_instance_uid": study.study_instance_uid, "sop_instance_uids": uids}
-    known = {uid: (sha256, path) for uid, sha256, path in session.exec(_KNOWN, params=which)}
-    found = difference(stored, {uid: sha256 for uid, (sha256, _) in known.items()})
+    known = {uid: (digest, path) for uid, digest, path in session.exec(_KNOWN, params=which)}
+    stored = [comparable(one, known[u][0]) if (u := one.header.sop_instance_uid) in known else one for one in stored]
+    found = difference(stored, {uid: digest for uid, (digest, _) in known.items()})
     if elsewhere := [one for one in stored if _lies_elsewhere(one, *known.get(one.header.sop_instance_uid, ("", "")))]:
         point_to_whole(session, study, elsewhere)
     if found.new:
@@ -190,8 +192,8 @@ def _write_study(session: Session, stored: list[StoredInstance], duplicates: Pol
         write_duplicates(session, study, found.conflicts, duplicates)
 
 
-def _lies_elsewhere(one: StoredInstance, sha256: str, path: str) -> bool:
-    return one.sha256 == sha256 and one.path != path
+def _lies_elsewhere(one: StoredInstance, digest: str, path: str) -> bool:
+    return one.digest == digest and one.path != path
 
 
 def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:

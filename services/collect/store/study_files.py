@@ -13,7 +13,7 @@ from sqlmodel import col, select
 
 from services.collect.handlers import StoredInstance, is_beside, place
 from services.collect.store.duplicates import Policy
-from services.collect.store.folder import StoreFolder, data_set_sha256
+from services.collect.store.folder import StoreFolder, data_set_digest
 from services.collect.store.index import write_each
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
@@ -107,7 +107,7 @@ class StudyFiles:
         where = path.relative_to(self.folder.root).as_posix()
         try:
             header, status = read_header(path), path.stat()
-            digest = data_set_sha256(path, header.data_set_offset) if self.mend else ""
+            digest = data_set_digest(path, offset=header.data_set_offset) if self.mend else ""
         except FileNotFoundError:
             return None
         except UnreadableInstance as error:
@@ -120,7 +120,8 @@ class StudyFiles:
         if place(header).removesuffix(".dcm") != where.removesuffix(".dcm").partition("~")[0]:
             log.warning("strange file in the store path=%s reason=another instance", where)
             return None
-        return StoredInstance(header, where, status.st_size, digest, datetime.fromtimestamp(status.st_mtime, UTC))
+        at, root = datetime.fromtimestamp(status.st_mtime, UTC), self.folder.root
+        return StoredInstance(header, where, status.st_size, digest, at, root=root)
 
     def _tell_missing(self, study_instance_uid: str, paths: set[str], found: Reconciled) -> None:
         """Rows whose file is gone stay: they say what was there. The journal says so once a count."""

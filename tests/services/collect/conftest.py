@@ -21,7 +21,7 @@ from services.collect.handlers import StoredInstance
 from services.collect.main import Collect
 from services.collect.quiet import quiet_pydicom
 from services.collect.settings import Settings
-from services.collect.store.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.store.folder import Kept, StoreFolder, data_set_digest
 from shared.bus import Bus, celery_app
 from shared.dicom.header import Header
 from shared.service import Service
@@ -221,7 +221,9 @@ def stored(
 ) -> StoredInstance:  # fmt: skip
     """A stored instance, as the index gets it."""
     header = Header(study, series, sop, MRImageStorage, ExplicitVRLittleEndian, 340, attributes)
-    return StoredInstance(header, path or f"{study}/{series}/{sop}.dcm", 100, digest, at or datetime.now(UTC), ae)
+    return StoredInstance(
+        header, path or f"{study}/{series}/{sop}.dcm", 100, f"blake3:{digest}", at or datetime.now(UTC), ae
+    )
 
 
 class Pages:
@@ -269,7 +271,7 @@ def put(folder: StoreFolder, ds: Dataset) -> Path:
     received = folder.incoming / "in.dcm"
     received.write_bytes(out.getvalue())
     place = f"{ds.StudyInstanceUID}/{ds.SeriesInstanceUID}/{ds.SOPInstanceUID}.dcm"
-    kept, place = folder.keep(received, place, data_set_sha256(received))
+    kept, place = folder.keep(received, place, data_set_digest(received))
     assert kept is not Kept.KNOWN
     return folder.root / place
 

@@ -37,7 +37,7 @@ def test_what_cant_name_a_file(uid: str) -> None:
 def test_a_place_is_made_of_the_three_uids(tools) -> None:
     header = tools.instance("1.2", "1.4", series="1.3").header
     assert place(header) == "1.2/1.3/1.4.dcm"
-    assert place_beside(place(header), "deadbeef99") == "1.2/1.3/1.4~deadbeef.dcm"
+    assert place_beside(place(header), "blake3:deadbeef99") == "1.2/1.3/1.4~deadbeef.dcm"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_new_known_and_other_bytes_are_told_apart(tools) -> None:
         tools.instance("1.2", "1.5", digest="c" * 64), tools.instance("1.2", "1.5", digest="c" * 64),
         tools.instance("1.2", "1.5", digest="d" * 64),
     ]  # fmt: skip
-    found = difference(batch, {"1.4": "a" * 64})
+    found = difference(batch, {"1.4": "blake3:" + "a" * 64})
     assert found.new == [batch[2]]
     assert found.conflicts == [batch[1], batch[4]]
 

@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 from pynetdicom.sop_class import Verification
 
-from services.collect.store.folder import data_set_sha256
+from services.collect.store.folder import data_set_digest
 from shared import metrics
 from shared.dicom.header import read_header
 from shared.dicom.problems import UnreadableInstance
@@ -97,7 +97,7 @@ def test_every_readable_file_of_the_bench_is_kept_as_it_was_sent(start, associat
     rows = {row.path: row for row in pages.instances()}
     assert len(rows) > 350
     for row in rows.values():
-        assert data_set_sha256(collect.folder.root / row.path) == row.sha256
+        assert data_set_digest(collect.folder.root / row.path) == row.digest
 
 
 def _meta_uids(meta: bytes) -> tuple[str, str, str]:

@@ -1,12 +1,13 @@
 """Decisions in the book: the order is found, runs are derived, late images supersede, replay reuses."""
 
+import hashlib
 from datetime import UTC, datetime
 
 import pytest
 from sqlmodel import select
 
 from services.decide.handlers import Choice
-from services.decide.plan import find_order, instances_of, save_decision, study_facts
+from services.decide.plan import find_order, input_digest, instances_of, save_decision, study_facts
 from shared.packages.folder import load_packages
 from shared.store import Delivery, Instance, Journal, Order, Run, Study
 from shared.store.moves import move
@@ -22,7 +23,7 @@ def package(pytestconfig):
 def instance(uid, sha="a"):
     return Instance(
         study_instance_uid="1.2", sop_instance_uid=uid, series_instance_uid="1.2.1", sop_class_uid="1.2.840",
-        transfer_syntax_uid="1.2.840.10008.1.2.1", path=uid, size=1, sha256=sha,
+        transfer_syntax_uid="1.2.840.10008.1.2.1", path=uid, size=1, digest=sha,
         header={"modality": "DX", "body_part_examined": "CHEST"},
     )  # fmt: skip
 
@@ -92,6 +93,14 @@ def test_what_nobody_reads_is_refused_with_the_reason(book, package):
     assert decide(book, package, runs=False) == "refused"
     with book.read() as session:
         assert session.get(Study, "1.2").reason == "no package reads this study: chest_opacity: because"
+
+
+def test_runs_of_older_stores_keep_their_identifiers():
+    """When digests were SHA-256 and did not say so, the hex digits went into the run's identifier."""
+    older, newer = instance("1.2.1.1", "sha256:" + "a" * 64), instance("1.2.1.1", "blake3:" + "a" * 64)
+    before = hashlib.sha256(b"1.2.1.1 " + b"a" * 64).hexdigest()
+    assert input_digest([older], ["1.2.1"]) == before
+    assert input_digest([newer], ["1.2.1"]) != before
 
 
 def test_the_same_images_give_the_same_run_and_late_images_supersede_it(book, package):

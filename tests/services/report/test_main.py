@@ -75,7 +75,7 @@ def enter_run(book: Book, home: Core, mr_facts: RunFacts, mr_paths: list[Path]) 
 def _instance(uid: str, series: str, path: Path) -> Instance:
     return Instance(
         study_instance_uid=uid, series_instance_uid=series, sop_instance_uid=path.stem, sop_class_uid="1.2",
-        transfer_syntax_uid="1.2", path=str(path), size=1, sha256="", header={"series_number": 9005},
+        transfer_syntax_uid="1.2", path=str(path), size=1, digest="", header={"series_number": 9005},
     )  # fmt: skip
 
 

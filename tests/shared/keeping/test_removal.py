@@ -62,12 +62,12 @@ def a_study(book, core: Core, uid: str = STUDY, days: float = 40, state: str = "
             session.add(
                 Instance(
                     study_instance_uid=uid, sop_instance_uid=f"1.{number}", series_instance_uid="1.9", path=path,
-                    sop_class_uid="1.2", transfer_syntax_uid="1.2", size=100, sha256="a" * 64, received_at=at,
+                    sop_class_uid="1.2", transfer_syntax_uid="1.2", size=100, digest="a" * 64, received_at=at,
                 )
             )  # fmt: skip
         path = f"{uid}/1.9/1.1~bbbbbbbb.dcm"
         put(core.store_dir / path, b"o" * 50)
-        session.add(Duplicate(path=path, study_instance_uid=uid, sop_instance_uid="1.1", size=50, sha256="b" * 64))
+        session.add(Duplicate(path=path, study_instance_uid=uid, sop_instance_uid="1.1", size=50, digest="b" * 64))
         run = {"package": "p", "version": "1", "kind": "reader", "state": state, "verdict": "pass"}
         session.add(Run(id=f"run-{uid}", study_instance_uid=uid, revision=1, **run))
         session.flush()

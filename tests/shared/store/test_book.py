@@ -3,14 +3,20 @@
 import subprocess
 import sys
 import threading
+from datetime import datetime
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, func, select
 
 from shared.store import Outbox, Study, open_book
+from shared.store import book as book_module
 from shared.store.book import SESSION
 from shared.store.moves import enter
 from shared.study import StudyState
@@ -20,6 +26,33 @@ def test_migrations_give_what_the_tables_say(book):
     with book.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def alembic_config(connection):
+    """As the book migrates itself, on this connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(book_module.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_digests_of_an_older_book_say_their_algorithm_from_then_on(database_url):
+    book = open_book(database_url)
+    with book.engine.begin() as connection:
+        config = alembic_config(connection)
+        command.upgrade(config, "0006")
+        columns = "study_instance_uid, sop_instance_uid, path, size, sha256, calling_ae_title, received_at, overtaken"
+        for path, digest in (("a", "ab" * 32), ("b", "")):  # a row from before sizes and digests were written has none
+            connection.execute(
+                text(f"insert into duplicate ({columns}) values ('1', '1', '{path}', 0, '{digest}', '', :at, false)"),
+                {"at": datetime(2026, 1, 1)},
+            )
+        command.upgrade(config, "head")
+        digests = "select path, digest from duplicate order by path"
+        assert [*connection.execute(text(digests))] == [("a", "sha256:" + "ab" * 32), ("b", "")]
+        command.downgrade(config, "0006")
+        assert [*connection.execute(text(digests.replace("digest", "sha256")))] == [("a", "ab" * 32), ("b", "")]
+    book.close()
 
 
 def test_processes_that_start_at_once_may_all_migrate(database_url):

@@ -63,7 +63,7 @@ def test_a_late_image_of_a_removed_study_is_kept_and_not_read_alone(removed, pag
 
 def test_the_whole_that_came_again_is_read(removed, pages_of, tools) -> None:
     write(removed, tools.instance(STUDY, "1.1"), tools.instance(STUDY, "1.2", digest="b" * 64))
-    assert [(row.removed_at, row.sha256[0], row.conflicts) for row in pages_of(removed).instances()] == [
+    assert [(row.removed_at, row.digest[-1], row.conflicts) for row in pages_of(removed).instances()] == [
         (None, "a", 0), (None, "b", 0),
     ]  # fmt: skip
     assert decided(removed).reason == "no package is installed: put one into the model repository"

@@ -46,7 +46,7 @@ class Running:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.collect"], env=self.environment, cwd=Path(__file__).parents[3],
+                [sys.executable, "-m", "services.collect"], env=self.environment, cwd=Path(__file__).parents[4],
                 stderr=log,
             )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.collect.store import folder as folder_module
-from services.collect.store.folder import Kept, StoreFolder, data_set_sha256
+from services.collect.store.folder import Kept, StoreFolder, data_set_digest
 
 PLACE = "1.2/1.3/1.4.dcm"
 META = bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00\x06\x00\x00\x00" + b"meta.."
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> StoreFolder:
 def received(store: StoreFolder, data: bytes, name: str = "in.dcm", meta: bytes = META) -> tuple[Path, str]:
     path = store.incoming / name
     path.write_bytes(meta + data)
-    return path, data_set_sha256(path)
+    return path, data_set_digest(path)
 
 
 def test_new_known_and_beside(store: StoreFolder) -> None:
@@ -53,7 +53,7 @@ def test_many_writers_of_one_uid_lose_nothing(store: StoreFolder) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda one: store.keep(one[0], PLACE, one[1]), inputs))
     assert [kept for kept, _ in outcomes].count(Kept.NEW) == 1
-    digests = {data_set_sha256(path) for path in (store.root / "1.2/1.3").iterdir()}
+    digests = {data_set_digest(path) for path in (store.root / "1.2/1.3").iterdir()}
     assert digests == {digest for _, digest in inputs}
 
 

@@ -81,7 +81,7 @@ def test_other_bytes_are_told_of_once(any_book, pages_of, tools) -> None:
     write(any_book, first, other, other)
     write(any_book, other)
     (row,) = pages.instances()
-    assert (row.conflicts, row.sha256, row.path) == (1, "a" * 64, first.path)
+    assert (row.conflicts, row.digest, row.path) == (1, "blake3:" + "a" * 64, first.path)
     assert [line.event for line in pages.journal(STUDY)] == ["instance_stored", "conflict"]
     assert pages.study(STUDY).state == "collecting"
     write(any_book, tools.instance(STUDY, "1.1", digest="c" * 64, path="elsewhere.dcm"))

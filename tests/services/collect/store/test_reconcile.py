@@ -214,11 +214,11 @@ def test_a_file_that_can_not_be_read_now_is_looked_at_again(put_file, book, page
     put_file(folder, tools.image(STUDY))
     reconciler = Reconciler(StudyFiles(book, folder, since=float("inf")), 120)
 
-    def refuse(*_: object) -> str:
+    def refuse(*_: object, **__: object) -> str:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("services.collect.store.study_files.data_set_sha256", refuse)
+        patch.setattr("services.collect.store.study_files.data_set_digest", refuse)
         found = reconciler.run()
     assert (found.unreadable, found.strange, reconciler.awaits(STUDY)) == (1, 0, True)
     assert (reconciler.run().indexed, reconciler.awaits(STUDY)) == (1, False)
