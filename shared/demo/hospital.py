@@ -24,6 +24,7 @@ from shared.supervisor import System
 
 log = logging.getLogger(__name__)
 
+CHECKOUT = Path(__file__).parents[2]
 QUIET_SECONDS = 5
 DOORS_SECONDS = 90.0  # longest wait for collect and admit to listen
 
@@ -84,12 +85,14 @@ class Progress:
 class Hospital:
     """The stand-ins, the system, and what is pushed."""
 
-    def __init__(self, data: Path | None, out: Path, work: Path) -> None:
+    def __init__(self, data: Path | None, out: Path, work: Path, model_repository: Path | None = None) -> None:
         self.data, self.out = data, out
         self.pacs, self.ris = StandInPacs(out / "pacs"), StandInRis(out / "ris")
         ports = choose_ports("127.0.0.1", {"collect": 0, "admit": 0, "status": 0})
         self.collect_port, self.admit_port = ports["collect"], ports["admit"]
-        self.config, path = _write_configuration(work, ports, self.pacs.port, self.ris.port)
+        self.config, path = _write_configuration(
+            work, ports, self.pacs.port, self.ris.port, model_repository or CHECKOUT / "model_repository"
+        )
         self.core = self.config.section(Core)
         self.system = System(self.config, path, logs=work / "logs")
         self.progress = Progress(page=f"http://127.0.0.1:{ports['status']}/")
@@ -178,12 +181,13 @@ class Hospital:
         self.book.close()
 
 
-def _write_configuration(work: Path, ports: dict[str, int], pacs_port: int, ris_port: int) -> tuple[Config, Path]:
-    here = Path(__file__).parents[2]
+def _write_configuration(
+    work: Path, ports: dict[str, int], pacs_port: int, ris_port: int, model_repository: Path
+) -> tuple[Config, Path]:
     text = CONFIGURATION.format(
         data_dir=json.dumps(str(work / "data")), collect_port=ports["collect"], admit_port=ports["admit"],
         status_port=ports["status"], pacs_port=pacs_port, ris_port=ris_port, quiet=QUIET_SECONDS,
-        model_repository=json.dumps(str(here / "model_repository")), environment=json.dumps(str(here / ".venv-triton")),
+        model_repository=json.dumps(str(model_repository)), environment=json.dumps(str(CHECKOUT / ".venv-triton")),
     )  # fmt: skip
     path = work / "isocenter.toml"
     path.write_text(text, encoding="utf-8")

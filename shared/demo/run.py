@@ -23,15 +23,17 @@ AS_INTENDED = frozenset({StudyState.DELIVERED, StudyState.HELD, StudyState.REFUS
 LONGEST_STILLNESS = 600.0  # seconds without any change after which --once calls the rest stuck
 
 
-def run_demo(data: Path | None, once: bool, out: Path | None, as_json: bool) -> int:
-    """Runs the demonstration; returns the command's exit code."""
+def run_demo(
+    data: Path | None, once: bool, out: Path | None, as_json: bool, model_repository: Path | None = None
+) -> int:
+    """Runs the demonstration, with other packages than the shipped ones if told; returns the command's exit code."""
     warnings.filterwarnings("ignore", module="pydicom")
     for name in ("pynetdicom", "pydicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     asked_to_stop = _stop_on_signals()
     with _work_folder() as work:
         kept = out or work / "out"
-        hospital = Hospital(data, kept, work)
+        hospital = Hospital(data, kept, work, model_repository)
         screen = Screen(hospital.progress, live=not as_json)
         thread = threading.Thread(target=hospital.run, name="demo", daemon=True)
         views: list[StudyView] = []
