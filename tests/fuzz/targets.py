@@ -19,7 +19,7 @@ from services.collect.store.folder import StoreFolder
 from services.collect.store.index import Index
 from services.collect.store.quarantine import QuarantineFolder
 from services.collect.store.reconcile import reconcile
-from services.gate.handlers import PLAIN_GATES, Series, judge_plainly
+from services.gate.handlers import PLAIN_GATES, STUDY_GATES, Series, judge_plainly
 from services.gate.settings import Settings as GateSettings
 from services.report.image_library import image_library
 from services.report.source_files import read_sources
@@ -59,7 +59,7 @@ def imaging(_: Path) -> Target:
         except UndecodablePixels as error:
             return f"no frames: {error}"
         series = Series(frames)
-        for gate in PLAIN_GATES if len(frames) < 50 else ():
+        for gate in [g for g in PLAIN_GATES if g not in STUDY_GATES] if len(frames) < 50 else ():
             judge_plainly(gate, series, GateSettings(), {})
         return "judged" if frames else "no image"
 
