@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 try:
     from blake3 import blake3 as _blake3
-except ImportError:  # it comes ready for Linux, macOS and Windows; elsewhere it takes a Rust compiler
+except ImportError:  # it comes ready for Linux with glibc, macOS and Windows; elsewhere it takes a Rust compiler
     blake3: Callable[[], Any] | None = None
 else:
     blake3 = _blake3
