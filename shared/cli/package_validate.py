@@ -84,10 +84,15 @@ def _write_golden(package: Package) -> None:
 
 
 def _made_up(source: str, shape: Sequence[int], generator: np.random.Generator) -> Any:
+    """Coarse tiles of a few values, which a small file holds; a size that is free is 64."""
     sizes = (GOLDEN_ROWS, *(64 if size == -1 and source == "pixels" else max(size, 1) for size in shape))
     if source == "slice_mask":
         return np.ones(sizes, np.float32)
-    return generator.random(sizes, np.float32)
+    if source == "features":
+        return generator.random(sizes, np.float32)
+    coarse = (generator.integers(0, 64, (*sizes[:-2], 8, 8)) / 64).astype(np.float32)
+    rows, columns = (np.arange(size) * 8 // size for size in sizes[-2:])
+    return np.ascontiguousarray(coarse[..., rows, :][..., columns])
 
 
 def _report(package: Package, console: Console) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from shared.packages.explanations import Arrays, NotExplained, self_test
 from shared.packages.folder import Package
 from shared.packages.validation.check import Check, ok, unknown, wrong
 from shared.packages.validation.folder import check_folder
@@ -34,6 +35,7 @@ def validate(
     yield from said
     if golden is not None:
         yield from check_golden(golden, lambda: run_graph(package, golden), "in ONNX Runtime")
+        yield from _explanation(package, golden)
     yield from check_serving(package, golden, environment, requests)
 
 
@@ -51,6 +53,19 @@ def _golden(package: Package) -> tuple[Golden | None, list[Check]]:
         words = "there is no golden/rows.npz: the recipe writes it; `--write-golden` makes one of what is read now"
         return None, [unknown("golden rows", words)]
     return golden, []
+
+
+def _explanation(package: Package, golden: Golden) -> Iterator[Check]:
+    def answer(inputs: Arrays) -> Arrays:
+        return run_graph(package, Golden(dict(inputs), golden.outputs))
+
+    try:
+        said = self_test(package.manifest, golden.inputs, answer)
+    except NotExplained as error:
+        yield wrong("explanation", str(error))
+        return
+    if said:
+        yield ok("explanation", f"{package.manifest.explanation.kind}: {said}")
 
 
 def _recorded(package: Package) -> Iterator[Check]:

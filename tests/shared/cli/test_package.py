@@ -69,3 +69,19 @@ def test_the_schema_takes_the_shipped_manifests_and_no_others(pytestconfig):
         jsonschema.validate(page, schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(page | {"grouping": {"by": "slice"}}, schema)
+
+
+@pytest.mark.triton
+def test_every_shipped_package_is_what_its_manifest_says(tmp_path, pytestconfig, triton_environment):
+    page = tmp_path / "isocenter.toml"
+    repository = pytestconfig.rootpath / "model_repository"
+    page.write_text(f'[triton]\nmodel_repository = "{repository}"\nenvironment = "{triton_environment}"\n')
+    code, said = run("validate", "--all", "--short", "--json", "--config", page)
+    packages = json.loads(said)["packages"]
+    assert {"chest_opacity", "cobb_angle", "motion_ssim", "sage_chest_opacity", "slice_transformer"} <= set(packages)
+    assert {name: [c["said"] for c in checks if c["state"] == "wrong"] for name, checks in packages.items()} == {
+        name: [] for name in packages
+    }
+    for name, checks in packages.items():
+        assert "golden rows on Triton" in {check["name"] for check in checks}, name
+    assert code == 0
