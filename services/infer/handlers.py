@@ -6,6 +6,7 @@ import numpy as np
 
 from services.infer.points import confidence_of, landmarks, measured
 from services.infer.regions import outlines
+from services.infer.slices import key_images, slice_weights
 from shared.findings import Classification, Finding, Measurement, PatchMap, Region
 from shared.inference import Reading, Unreadable, number, scalar
 from shared.packages.folder import Package
@@ -17,13 +18,15 @@ ADDITIVE_TOLERANCE = 1e-3
 
 
 def findings_of(package: Package, reading: Reading) -> list[Finding]:
-    """One finding per output of the package that is sure enough of itself, for one image.
+    """One finding per output of the package that is sure enough of itself, for one image or
+    one series, and after them the images to look at where the slices' weights tell.
 
     Raises:
         Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
     """
     found = [_finding(package, output, reading) for output in package.manifest.outputs]
-    return [finding for finding in found if finding is not None]
+    sure = [finding for finding in found if finding is not None]
+    return [*sure, *(key for finding in sure for key in key_images(finding))]
 
 
 def _finding(package: Package, output: Output, reading: Reading) -> Finding | None:
@@ -31,6 +34,8 @@ def _finding(package: Package, output: Output, reading: Reading) -> Finding | No
     confidence = confidence_of(package, output, reading)
     if confidence is not None and confidence < (output.minimum_confidence or 0.0):
         return None
+    if reading.images and (output.geometry or output.kind == "landmark"):
+        raise Unreadable(f"{package.name}: {output.name}: points in a whole series are not read yet")
     if output.geometry:
         return measured(package, output, reading, confidence)
     if output.kind == "landmark":
@@ -51,8 +56,9 @@ def _classification(package: Package, output: Output, reading: Reading) -> Class
     return Classification(
         name=output.name, code=output.code, package=package.name, version=package.version,
         weights=package.weights_digest(),
-        use_mark=package.manifest.package.use_mark, sources=(reading.source,), present=present,
+        use_mark=package.manifest.package.use_mark, sources=reading.sources, present=present,
         probability=probability, threshold=threshold, regions=tuple(marked), patch_map=patch_map,
+        slice_weights=slice_weights(package, reading),
     )  # fmt: skip
 
 
@@ -71,7 +77,8 @@ def _measurement(package: Package, output: Output, reading: Reading) -> Measurem
     return Measurement(
         name=output.name, code=output.code, package=package.name, version=package.version,
         weights=package.weights_digest(),
-        use_mark=package.manifest.package.use_mark, sources=(reading.source,), value=value, unit=output.unit,
+        use_mark=package.manifest.package.use_mark, sources=reading.sources, value=value, unit=output.unit,
+        slice_weights=slice_weights(package, reading),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Reads one run: its images through its package's model, and the findings into the book."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from sqlmodel import Session, col, select
 from services.infer.handlers import findings_of
 from shared import metrics
 from shared.findings import Finding, dump_findings
-from shared.imaging.frames import UndecodablePixels, load_frames
-from shared.inference import Unreadable, read_images
+from shared.imaging.frames import Frame, UndecodablePixels, load_frames
+from shared.inference import Reading, Unreadable, read_images, read_series
 from shared.packages.folder import Package
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.stage import GiveUp, Retry, Save
@@ -61,7 +61,7 @@ class Reader:
             frames = load_frames(paths)
             if not frames:
                 raise GiveUp("there is no image in the series")
-            readings = read_images(package, frames, self.models, self.timeout_s)
+            readings = self._readings(package, frames)
             findings = [finding for reading in readings for finding in findings_of(package, reading)]
             if not findings:
                 raise GiveUp(f"{package.name} is not sure enough of what it sees, so nothing is said")
@@ -72,6 +72,15 @@ class Reader:
             raise GiveUp(str(error)) from error
         except UndecodablePixels as error:
             raise GiveUp(f"an image can't be read: {error}") from error
+
+    def _readings(self, package: Package, frames: Sequence[Frame]) -> Iterator[Reading]:
+        """One for each image, or one for each series, as the package reads them."""
+        if package.manifest.grouping.by == "image":
+            yield from read_images(package, frames, self.models, self.timeout_s)
+            return
+        for uid in dict.fromkeys(frame.source.series_instance_uid for frame in frames):
+            slices = [frame for frame in frames if frame.source.series_instance_uid == uid]
+            yield read_series(package, slices, self.models, self.timeout_s)
 
     def _read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
         with self.book.read() as session:

@@ -127,3 +127,47 @@ def test_pixels_that_cannot_be_decoded_stop_the_reading(tmp_path: Path) -> None:
 def test_a_blank_image_is_marked(tmp_path: Path) -> None:
     paths = [write(tmp_path, "a", noise() * 0, InstanceNumber=1), write(tmp_path, "b", InstanceNumber=2)]
     assert [r.blank for r in read_images(package(), load_frames(paths), Means(), 5)] == [True, False]
+
+
+SERIES = {"grouping": {"by": "series"}, "tensors": {"inputs": [
+    {"name": "image", "shape": [1, -1, -1, -1]}, {"name": "mask", "shape": [-1], "source": "slice_mask"},
+]}}  # fmt: skip
+
+
+class Heights(Means):
+    """The sum over all slices, and what it was asked."""
+
+    def infer(self, model_name: str, inputs: Any, outputs: Any = None, **more: Any) -> dict[str, Any]:
+        self.asked.append(inputs["image"].shape)
+        self.mask = inputs["mask"]
+        return {"mean": inputs["image"].sum(axis=(1, 2, 3, 4), keepdims=True)[:, 0, 0, 0]}
+
+
+def test_a_series_is_one_row_in_the_order_of_its_slices(tmp_path: Path) -> None:
+    frames = load_frames(write_slices(tmp_path, [5, 1, 3]))
+    models = Heights()
+    reading = inference.read_series(package(**SERIES), frames, models, 5)
+    assert models.asked == [(1, 1, 3, 8, 10)]
+    assert models.mask.tolist() == [[1.0, 1.0, 1.0]]
+    assert reading.sources == tuple(frame.source for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"tensors": {"inputs": [{"name": "image", "shape": [1, 4, -1, -1]}]}}, r"shape \[1, 3, 8, 10\]"),
+        ({"grouping": {"by": "study"}}, "reads a whole study"),
+        ({"tensors": {"inputs": [*SERIES["tensors"]["inputs"], {"name": "f", "shape": [2], "source": "features"}]}},
+         "input f is of features, which are not made yet"),
+    ],
+)  # fmt: skip
+def test_a_series_that_does_not_fit_is_refused_in_words(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    frames = load_frames(write_slices(tmp_path, [1, 2, 3]))
+    with pytest.raises(Unreadable, match=said):
+        inference.read_series(package(**SERIES | more), frames, Heights(), 5)
+
+
+def test_a_series_too_large_to_send_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "MOST_SERIES_BYTES", 500)
+    with pytest.raises(Unreadable, match="are more than"):
+        inference.read_series(package(**SERIES), load_frames(write_slices(tmp_path, [1, 2, 3])), Heights(), 5)

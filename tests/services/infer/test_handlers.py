@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from services.infer.handlers import findings_of
-from shared.findings import Classification, Measurement, SourceImage
+from shared.findings import Classification, Finding, KeyImage, Measurement, SourceImage
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
-from shared.packages.manifest import Manifest
+from shared.packages.manifest import ExplanationTable, Manifest
 
 IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
 CODE = {"value": "112001", "scheme": "DCM", "meaning": "Opacity"}
@@ -115,3 +115,41 @@ def test_a_finding_names_the_weights_that_gave_it(tmp_path: Path, kind: str) -> 
 def test_other_kinds_are_refused_in_words() -> None:
     with pytest.raises(Unreadable, match="'embedding' are not read yet"):
         findings_of(package({**BINARY, "kind": "embedding"}), reading(logit=0.0))
+
+
+SLICES = tuple(
+    SourceImage(series_instance_uid="1.1", sop_instance_uid=f"1.2.{n}", sop_class_uid="1.3") for n in range(4)
+)
+WEIGHTED = {"kind": "slice_weights", "tensor": "weights"}
+
+
+def of_series(weights: Any, logit: float) -> list[Finding]:
+    made = package(BINARY, patches=False)
+    manifest = made.manifest.model_copy(update={"explanation": ExplanationTable.model_validate(WEIGHTED)})
+    arrays = {"logit": np.asarray(logit, np.float32), "weights": np.asarray(weights, np.float32)}
+    read = Reading(SLICES[0], (100, 200), (0.0, 0.0, 200.0, 100.0), False, arrays, images=SLICES)
+    return findings_of(Package(Path("chest"), manifest), read)
+
+
+def test_a_series_has_one_finding_and_the_slices_that_carried_it() -> None:
+    found, *keys = of_series([0.05, 0.5, 0.05, 0.4], 2.0)
+    assert isinstance(found, Classification)
+    assert found.sources == SLICES
+    assert found.slice_weights is not None
+    assert [one.image for one in found.slice_weights.weights] == list(SLICES)
+    assert [(key.image, key.explains) for key in keys if isinstance(key, KeyImage)] == [
+        (SLICES[1], "opacity"), (SLICES[3], "opacity"),
+    ]  # fmt: skip
+
+
+def test_no_slice_is_shown_of_what_is_absent() -> None:
+    assert len(of_series([0.25, 0.25, 0.25, 0.25], -2.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [([0.5, 0.5], "2 weights for 4 slices"), ([0.5, 0.5, 0.5, 0.5], "sum to 2.0000"), ([1.5, -0.5, 0, 0], "sum to")],
+)
+def test_weights_that_explain_nothing_are_refused(weights: list[float], said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        of_series(weights, 2.0)
