@@ -1,8 +1,22 @@
 """Says in plain words what a package found and how a study stands; nothing here names a patient."""
 
+from typing import assert_never
+
 from pydantic import ValidationError
 
-from shared.findings import Classification, Finding, Measurement, QualityScore, load_findings
+from shared.findings import (
+    Classification,
+    DerivedImage,
+    Finding,
+    HeatMap,
+    KeyImage,
+    Landmark,
+    Measurement,
+    OrdinalGrade,
+    QualityScore,
+    Segmentation,
+    load_findings,
+)
 from shared.store.view_models import DeliveryView, RunView, StudyView
 from shared.study import RunState, StudyState
 
@@ -17,15 +31,35 @@ def findings_in_words(findings: list[dict[str, object]]) -> list[str]:
 
 def finding_in_words(finding: Finding) -> str:
     """The finding with its numbers."""
-    what = finding.code.meaning or finding.name
-    if isinstance(finding, QualityScore):
-        return f"{what}: {number_in_words(finding.value, finding.unit)}, {finding.verdict}"
-    if isinstance(finding, Measurement):
-        return f"{what}: {number_in_words(finding.value, finding.unit)}"
-    assert isinstance(finding, Classification)
-    seen = "present" if finding.present else "not seen"
-    places = f", {count_in_words(len(finding.regions), 'region')}" if finding.regions else ""
-    return f"{what}: {seen}, probability {finding.probability:.2f} (threshold {finding.threshold:.2f}){places}"
+    return f"{finding.code.meaning or finding.name}: {_said(finding)}"
+
+
+def _said(finding: Finding) -> str:
+    """What is said of it; every kind of finding has its words."""
+    match finding:
+        case QualityScore():
+            return f"{number_in_words(finding.value, finding.unit)}, {finding.verdict}"
+        case Measurement():
+            return number_in_words(finding.value, finding.unit)
+        case Classification():
+            seen = "present" if finding.present else "not seen"
+            places = f", {count_in_words(len(finding.regions), 'region')}" if finding.regions else ""
+            return f"{seen}, probability {finding.probability:.2f} (threshold {finding.threshold:.2f}){places}"
+        case OrdinalGrade():
+            grade = finding.grades[finding.grade]
+            return f"{grade.code.meaning or grade.name}, probability {grade.probability:.2f}"
+        case Landmark():
+            return count_in_words(len(finding.regions), "place")
+        case Segmentation():
+            return ", ".join(segment.name for segment in finding.segments)
+        case KeyImage():
+            return "an image to look at" + ("" if finding.weight is None else f", weight {finding.weight:.2f}")
+        case HeatMap():
+            return "a map of where it shows"
+        case DerivedImage():
+            return finding.description or count_in_words(len(finding.placed.images), "derived image")
+        case _:
+            assert_never(finding)
 
 
 def number_in_words(value: float, unit: str) -> str:
