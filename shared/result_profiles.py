@@ -86,11 +86,12 @@ class FlavourSettings(BaseModel):
 
 
 class Flavour(FlavourSettings):
-    """How an object is written. `segments` is the flavour of the segmentations that go along with a report, and that
-    it points into: without any, it points into none.
+    """How an object is written. `segments` and `maps` are the flavours of the segmentations and parametric maps that go
+    along with a report, and that it points to: without any, it points to none.
     """
 
     segments: "Flavour | None" = None
+    maps: "Flavour | None" = None
 
     def of_kind(self, kind: str) -> "Flavour":
         """The flavour that `kind` has, with what makes no difference to it at its default."""
@@ -107,8 +108,9 @@ class Flavour(FlavourSettings):
                 (self.character_set, "utf-8"),
             ) if value != usual
         ]  # fmt: skip
-        if self.segments:
-            parts.append("-".join(filter(None, ["with-SEG", self.segments.label])))
+        for kind, along in (("SEG", self.segments), ("PM", self.maps)):
+            if along:
+                parts.append("-".join(filter(None, [f"with-{kind}", along.label])))
         if self.series_description != DESCRIPTION:
             parts.append(derived_uuid("description", self.series_description).hex[:8])
         return "-".join(parts)

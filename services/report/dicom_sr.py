@@ -65,7 +65,7 @@ def write_document(facts: RunFacts, kind: str, what: str, content: Dataset) -> D
     """`content`, the root of a content tree, as a document of `kind` in the flavour's SOP class."""
     shell = Dataset()
     fill_identity(shell, facts, kind, 1, series_description(facts, what))
-    evidence = evidence_of([*facts.sources, *facts.segmentations], shell)
+    evidence = evidence_of([*facts.sources, *facts.segmentations, *facts.maps], shell)
     report = DOCUMENTS[facts.flavour.sr_flavour](
         evidence=evidence,
         content=content,
@@ -119,11 +119,12 @@ def _fill_predecessors(report: Dataset, facts: RunFacts) -> None:
     that late images have outdated, and one that said 'not analysed' before a person released the run.
     """
     items, flavour = [], facts.flavour
-    bare = flavour.model_copy(update={"segments": None})
+    flavours = [
+        flavour.model_copy(update=dict.fromkeys(without))
+        for without in ((), ("maps",), ("segments",), ("segments", "maps"))
+    ]
     for old in (p for p in facts.predecessors if p.kind in (KIND, "NASR")):
-        written = [
-            f for f in (flavour, bare) if old.sop_instance_uid == sop_instance_uid_of(old.run_id, old.kind, f, 1)
-        ]
+        written = [f for f in flavours if old.sop_instance_uid == sop_instance_uid_of(old.run_id, old.kind, f, 1)]
         if not written:
             continue
         instance, series, study = Dataset(), Dataset(), Dataset()

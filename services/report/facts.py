@@ -68,6 +68,7 @@ class RunFacts:
     flavour: Flavour = Flavour()  # how the object at hand is written
     read: Callable[[ArrayFile], NDArray[Any]] = nothing_to_read  # the array of a file that a finding names
     segmentations: tuple[Dataset, ...] = ()  # that go along with the report at hand
+    maps: tuple[Dataset, ...] = ()  # parametric maps that go along with it
     flavour_number: int = 0  # its place among the flavours that destinations want of the kind; their series are apart
 
     def reason_of(self, finding: QualityScore) -> str:

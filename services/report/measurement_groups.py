@@ -25,6 +25,7 @@ from services.report.group_parts import (
     reference,
     remarks,
 )
+from services.report.map_references import maps_of
 from services.report.measures import Measure, area_of, length_of
 from services.report.region_coordinates import inferred_from, region_item
 from services.report.segment_groups import segment_group
@@ -182,7 +183,9 @@ class Groups:
 
     @_of_finding.register
     def _heat_map(self, finding: HeatMap) -> list[AnyGroup]:
-        return [self._whole(finding, [], _explains(finding.explains))]
+        whole = self._whole(finding, [], _explains(finding.explains))
+        whole[0].ContentSequence.extend(maps_of(self._facts, finding))
+        return [whole]
 
     @_of_finding.register
     def _derived(self, finding: DerivedImage) -> list[AnyGroup]:

@@ -68,10 +68,15 @@ def _document(facts: RunFacts, finding: HeatMap, plates: Plates, number: int) ->
     return document
 
 
+def label_of(finding: HeatMap) -> str:
+    """What the map calls its values (SH)."""
+    return finding.name[:16]
+
+
 def _meaning(finding: HeatMap, pixels: NDArray[Any]) -> RealWorldValueMapping:
     """What a value is: itself, of the finding's quantity and in its unit."""
     return RealWorldValueMapping(
-        lut_label=finding.name[:16], lut_explanation=finding.code.meaning[:64], unit=codes.unit(finding.unit),
+        lut_label=label_of(finding), lut_explanation=finding.code.meaning[:64], unit=codes.unit(finding.unit),
         value_range=(float(pixels.min()), float(pixels.max())), slope=1.0, intercept=0.0,
         quantity_definition=codes.concept(finding.code),
     )  # fmt: skip

@@ -32,19 +32,19 @@ from services.report import (
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import first_source, series_uid_of
 from services.report.text import choose_character_set
-from shared.findings import Finding, Segmentation
+from shared.findings import Finding, HeatMap, Segmentation
 from shared.result_profiles import Flavour, TransferSyntax
 from shared.settings import Destination
 
 Builder = Callable[[RunFacts], list[Dataset]]
 
 BUILDERS: dict[str, Builder] = {
-    segmentation.KIND: segmentation.build,  # before the report, which may point to it
+    segmentation.KIND: segmentation.build,  # before the report, which may point to it, as to the map
+    parametric_map.KIND: parametric_map.build,
     dicom_sr.KIND: dicom_sr.build,
     secondary_capture.KIND: secondary_capture.build,
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
-    parametric_map.KIND: parametric_map.build,
 }
 OF_HELD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
@@ -63,9 +63,10 @@ ALWAYS_MADE = (dicom_sr.KIND, secondary_capture.KIND)  # also where nobody asks 
 
 
 def pointed_to(findings: Sequence[Finding], made: Sequence[ResultObject]) -> frozenset[str]:
-    """The kinds of what was made that a report points into."""
-    kinds = {result.kind for result in made} & {segmentation.KIND}
-    return frozenset(kinds if any(isinstance(finding, Segmentation) for finding in findings) else ())
+    """The kinds of what was made that a report points to."""
+    said: dict[str, type[Segmentation | HeatMap]] = {segmentation.KIND: Segmentation, parametric_map.KIND: HeatMap}
+    kinds = {result.kind for result in made} & set(said)
+    return frozenset(kind for kind in kinds if any(isinstance(finding, said[kind]) for finding in findings))
 
 
 def wanted_flavours(
@@ -73,24 +74,26 @@ def wanted_flavours(
 ) -> dict[Flavour, tuple[str, ...]]:
     """Each flavour in which a kind is to be made, with the names of its destinations; in the order of the page.
 
-    A report points into a segmentation only where its destination is sent that too, and never into a label map:
-    readers that are older than that SOP class refuse the whole report.
+    A report points to a segmentation or a parametric map only where its destination is sent that too, and never into
+    a label map: readers that are older than that SOP class refuse the whole report.
     """
     wanted: dict[Flavour, tuple[str, ...]] = {}
     for destination in destinations:
         if kind in destination.objects:
             flavour = destination.flavour_of(kind)
             segments = destination.flavour_of(segmentation.KIND)
-            points = kind == dicom_sr.KIND and segmentation.KIND in pointed & set(destination.objects)
-            if points and segments.seg_flavour == "binary":
+            points = pointed & set(destination.objects) if kind == dicom_sr.KIND else frozenset()
+            if segmentation.KIND in points and segments.seg_flavour == "binary":
                 flavour = flavour.model_copy(update={"segments": segments})
+            if parametric_map.KIND in points:
+                flavour = flavour.model_copy(update={"maps": destination.flavour_of(parametric_map.KIND)})
             wanted[flavour] = (*wanted.get(flavour, ()), destination.name)
     return wanted or ({Flavour(): ()} if kind in ALWAYS_MADE else {})
 
 
 def most_flavours(destinations: Sequence[Destination]) -> int:
     """In how many flavours any one kind is wanted; at least 1."""
-    pointed = frozenset({segmentation.KIND})
+    pointed = frozenset({segmentation.KIND, parametric_map.KIND})
     return max(1, *(len(wanted_flavours(kind, destinations, pointed)) for kind in (*BUILDERS, *OF_HELD)))
 
 
@@ -105,19 +108,22 @@ def build_objects(
     """
     made = []
     for number, (flavour, destinations) in enumerate(wanted.items()):
-        along = _along(facts, flavour, before)
-        flavoured = replace(facts, flavour=flavour, flavour_number=number, segmentations=along)
+        segmentations = _along(facts, segmentation.KIND, flavour.segments, before)
+        maps = _along(facts, parametric_map.KIND, flavour.maps, before)
+        flavoured = replace(
+            facts, flavour=flavour, flavour_number=number, segmentations=segmentations, maps=maps
+        )  # fmt: skip
         for count, ds in enumerate(builder(flavoured), start=1):
             made.append(_to_result(ds, flavoured, kind, count, destinations))
     return made
 
 
-def _along(facts: RunFacts, flavour: Flavour, before: Sequence[ResultObject]) -> tuple[Dataset, ...]:
-    """The segmentations that go along, without their pixels."""
-    if flavour.segments is None:
+def _along(facts: RunFacts, kind: str, flavour: Flavour | None, before: Sequence[ResultObject]) -> tuple[Dataset, ...]:
+    """The objects of `kind` that go along in that flavour, without their pixels."""
+    if flavour is None:
         return ()
-    series = series_uid_of(facts.run.id, segmentation.KIND, flavour.segments)
-    found = [dcmread(BytesIO(r.content), stop_before_pixels=True) for r in before if r.kind == segmentation.KIND]
+    series = series_uid_of(facts.run.id, kind, flavour)
+    found = [dcmread(BytesIO(r.content), stop_before_pixels=True) for r in before if r.kind == kind]
     return tuple(ds for ds in found if ds.SeriesInstanceUID == series)
 
 

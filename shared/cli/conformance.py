@@ -93,7 +93,8 @@ REST = """\
   a finding that is the only one of its name is kept over a patient's studies; that of a counted region keeps to
   its run.
   A length, angle or area with a geometry is inferred from its own coordinates (TID 320). A segment's group (TID 1411)
-  points into the SEG where the destination is sent that too; never into a label map.
+  points into the SEG where the destination is sent that too; never into a label map. A heat map's
+  group names its PM in the same way.
 - NASR: TID 1500 without findings. Analysis Performed (111004, DCM) is Not Attempted (111225, DCM), beside it the
   coded reason and the gates' verdicts.
 - KOS: TID 2010. Title Of Interest (113000, DCM), or Quality Issue (113010, DCM) for a series below its limits.
@@ -131,7 +132,7 @@ primitive:
 | Locations (points) | yes: SCOORD or SCOORD3D POINT |
 | Regions (planar) | yes: SCOORD POLYLINE or SCOORD3D POLYGON |
 | Regions (segmentation) | yes: SEG, and TID 1411 groups of the SR that point into it |
-| Parametric maps | yes: PM, of images with a place in the patient |
+| Parametric maps | yes: PM, of images with a place in the patient; the SR points to it |
 | Tracking identifiers | yes; kept over a patient's studies for the only finding of its name |
 | Image references | yes: image library, source images of groups and regions |
 | Key images | yes: KOS |
