@@ -214,7 +214,8 @@ def _asked(
     """The model's outputs by tensor, each looked at."""
     tensors = _tensors(package)
     started = time.monotonic()
-    answer = models.infer(package.name, inputs, outputs=tensors, timeout_s=timeout_s)
+    version = str(package.number) if package.number else ""  # a newer one may lie in Triton: it is not what is told
+    answer = models.infer(package.name, inputs, outputs=tensors, version=version, timeout_s=timeout_s)
     metrics.MODEL_SECONDS.labels(package.name).observe(time.monotonic() - started)
     return {tensor: _checked(package, tensor, answer, rows) for tensor in tensors}
 
@@ -251,12 +252,14 @@ def scalar(package: Package, reading: Reading, tensor: str) -> float:
 
 
 def number(package: Package, output: Output, reading: Reading) -> float:
-    """The number that an output means for a row: its activation applied, within the range that the manifest declares.
+    """The number that an output means for a row: calibrated, its activation applied, within the manifest's range.
 
     Raises:
         Unreadable: it is another number of values, or out of the range.
     """
     value = scalar(package, reading, output.tensor)
+    if output.calibration:
+        value = output.calibration.slope * value + output.calibration.intercept
     return ranged(package, output, sigmoid(value) if output.activation == "sigmoid" else value)
 
 

@@ -164,6 +164,12 @@ class Output(_Coded):
             raise ValueError(f'kind = "{self.kind}" names its labels: add [[outputs.labels]] with name and code')
         if self.labels and self.kind not in CODED_LABELS:
             raise ValueError(f'kind = "{self.kind}" has no labels: remove them, or change the kind')
+        if self.activation == "softmax" and not self.labels:
+            raise ValueError(
+                'activation = "softmax" is of several labels: write "sigmoid", or fold it into the network'
+            )
+        if self.calibration and (self.labels or self.geometry or self.kind in ("landmark", "embedding", "image")):
+            raise ValueError("calibration is of a single number: fold it into the network, or remove it")
         if (self.geometry or self.of) and self.kind != "measurement":
             raise ValueError('geometry and of are for kind = "measurement"')
         if self.geometry and self.of:
@@ -275,6 +281,8 @@ class Manifest(_Table):
             raise ValueError('a package of kind "gate" needs a [gate] table, and only such a one may have it')
         if self.gate and self.gate.hold_below > self.gate.warn_below:
             raise ValueError("gate.hold_below must not be above gate.warn_below: hold is the stricter verdict")
+        if self.explanation.kind in ("additive_patches", "concepts") and any(o.calibration for o in self.outputs):
+            raise ValueError("an explanation that sums to the logit needs the calibration folded into the network")
         names = [output.name for output in self.outputs]
         if len(names) != len(set(names)):
             raise ValueError("two outputs have one name: each result is told by it")

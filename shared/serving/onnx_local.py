@@ -37,6 +37,7 @@ class LoadedModel:
 
     config: PackageConfig
     session: Any
+    version: int
     inference_count: int = 0
     execution_count: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,9 +67,9 @@ class LocalModels:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> dict[str, Array]:
         """See models.Models.infer; a run that has begun is not broken off, so time is looked at between batches."""
-        if version not in ("", "1"):
-            raise ModelUnavailable(f"{model_name} has no version {version}")
         model = self._model(model_name)
+        if version not in ("", str(model.version)):
+            raise ModelUnavailable(f"{model_name} has no version {version}: {model.version} is served")
         arrays = dict(inputs)
         model.config.check(arrays)
         names = [tensor.name for tensor in model.config.outputs]
@@ -137,7 +138,9 @@ class LocalModels:
 
 def open_model(package: Path) -> LoadedModel:
     """The package's network, opened. Raises ModelUnavailable with the reason where that fails."""
-    model_file = package / "1" / "model.onnx"
+    numbers = [int(p.parent.name) for p in package.glob("*/model.onnx") if p.parent.name.isdecimal()]
+    version = max(numbers, default=1)  # as Triton does: the highest
+    model_file = package / str(version) / "model.onnx"
     if not model_file.is_file() or not (package / "config.pbtxt").is_file():
         raise ModelUnavailable(f"unknown model: {package.name} is not found")
     try:
@@ -145,7 +148,7 @@ def open_model(package: Path) -> LoadedModel:
         session = onnxruntime.InferenceSession(str(model_file), providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelUnavailable(f"{package.name} can't be loaded: {error}") from error
-    return LoadedModel(config, session)
+    return LoadedModel(config, session, version)
 
 
 def run(model: LoadedModel, inputs: Arrays, wanted: Sequence[str]) -> dict[str, Array]:

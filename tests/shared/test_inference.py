@@ -10,7 +10,7 @@ import pytest
 
 from shared import inference
 from shared.imaging.frames import UndecodablePixels, load_frames
-from shared.inference import Unreadable, read_images, scalar
+from shared.inference import Unreadable, number, read_images, scalar
 from shared.packages.folder import Package
 from shared.packages.manifest import Manifest
 from tests.images import noise, write, write_slices
@@ -171,3 +171,22 @@ def test_a_series_too_large_to_send_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(inference, "MOST_SERIES_BYTES", 500)
     with pytest.raises(Unreadable, match="are more than"):
         inference.read_series(package(**SERIES), load_frames(write_slices(tmp_path, [1, 2, 3])), Heights(), 5)
+
+
+def test_a_calibration_comes_before_the_activation(tmp_path: Path) -> None:
+    output = {"name": "mean", "tensor": "mean", "kind": "binary", "activation": "sigmoid", "code": CODE}
+    made = package(outputs=[output | {"calibration": {"slope": 2.0, "intercept": -3.0}}])
+    reading = next(read_images(made, load_frames(write_slices(tmp_path, [0])), Means(lambda _: np.ones((1, 1))), 5))
+    assert number(made, made.manifest.outputs[0], reading) == pytest.approx(1 / (1 + np.exp(1.0)))
+
+
+def test_a_model_is_asked_for_the_version_that_the_package_is(tmp_path: Path) -> None:
+    class Versions(Means):
+        def infer(self, model_name: str, inputs: Any, outputs: Any = None, **more: Any) -> dict[str, Any]:
+            self.version = more["version"]
+            return super().infer(model_name, inputs, outputs)
+
+    models = Versions()
+    older = package()
+    list(read_images(Package(older.folder, older.manifest, 2), load_frames(write_slices(tmp_path, [0])), models, 5))
+    assert models.version == "2"

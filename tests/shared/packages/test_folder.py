@@ -35,6 +35,8 @@ MISTAKES = [
     ('meaning = "Nodule"', 'meaning = "Mass"', "SCT 27925004 means 'nodule'; the manifest says 'Mass'"),
     ('scheme = "SCT"', 'scheme = "SNOMED"', "code.scheme 'SNOMED' is not one of"),
     ('kind = "binary"\n', 'kind = "binary"\nunit = "cubic cm"\n', "is not in UCUM"),
+    ('kind = "binary"\n', 'kind = "binary"\nactivation = "softmax"\n', 'write "sigmoid"'),
+    ('kind = "binary"\n', 'kind = "landmark"\ncalibration = { slope = 2.0 }\n', "calibration is of a single number"),
     ('kind = "binary"\n', 'kind = "ordinal"\n', "names its labels"),
     ('kind = "binary"\n', 'kind = "binary"\ngeometry = "angle"\n', 'geometry and of are for kind = "measurement"'),
     ('kind = "binary"\n', 'kind = "measurement"\nof = "lung"\n', "is no segment output of this package"),
