@@ -57,7 +57,7 @@ def test_the_shipped_package_has_nothing_wrong(folder):
         ("package.toml", 'step = "pad_square"', 'step = "pad_sqare"', "there is no step 'pad_sqare'"),
         ("package.toml", '"completeness"', '"completness"', "requires completness"),
         ("package.toml", "[weights]\ndigest", "[weights]\n# digest", "are not pinned: write digest"),
-        ("package.toml", "[training]", "[limits]\nauroc = { min = 0.99 }\n[training]", "below the limit 0.99"),
+        ("package.toml", "auroc = { min = 0.9 }", "auroc = { min = 0.99 }", "below the limit 0.99"),
         ("README.md", "ot for clinical use", "ot for you", "which is the package's use mark"),
         ("package.toml", "shape = [1, 512, 512]", "shape = [1, 256, 256]", "config.pbtxt has dims [1, 512, 512]"),
         ("package.toml", 'tensor = "patch_logits"', 'tensor = "patches"', "config.pbtxt does not declare"),
