@@ -99,7 +99,7 @@ def test_on_return_the_backlog_goes_out_urgent_first_and_then_by_age(post: Post,
 
 
 def test_a_rate_holds_for_all_workers_together_and_lets_urgent_ones_pass(post: Post, start: Start) -> None:
-    gap, count = 0.1, 12
+    gap, count = 0.25, 12
     ris = start(StandInRis, answer)
     for n in range(count):
         post.add("RIS", f"R{n:02}")
