@@ -24,10 +24,12 @@ def take_turn(book: Book, destination: str, per_minute: float) -> Turn:
     """
     gap = timedelta(minutes=1) / per_minute
     with book.write() as session:
-        now = database_now(session)
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        session.execute(insert(Pace).values(destination=destination, free_at=now).on_conflict_do_nothing())
+        session.execute(
+            insert(Pace).values(destination=destination, free_at=database_now(session)).on_conflict_do_nothing()
+        )
         row = session.get_one(Pace, destination, with_for_update=True)
+        now = database_now(session)  # only once the row is ours: who had it before us has put its turn further off
         wait = row.free_at - now
         if timedelta(0) < wait <= gap:  # one further off is from before the clock was set back
             return Turn(False, wait)
