@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shared.packages.folder import Package
+from shared.packages.limits import broken_limits
 from shared.packages.manifest import Manifest, Output, Tensor
 
 
@@ -25,7 +26,7 @@ def show_package(versions: Sequence[Package], console: Console) -> None:
     table.add_row("[bold]card[/]", str(package.folder / "README.md"))
     console.print(table)
     _show_figures(manifest, console)
-    for problem in manifest.broken_limits():
+    for problem in broken_limits(manifest):
         console.print(f"[bold red]limit not kept:[/] {escape(problem)}")
 
 

@@ -291,18 +291,3 @@ class Manifest(_Table):
             if output.of and output.of not in segments:
                 raise ValueError(f"outputs {output.name}: of = {output.of!r} is no segment output of this package")
         return self
-
-    def broken_limits(self) -> list[str]:
-        """In words, the limits that the figures of [validation] don't keep to, or that have no figure."""
-        return [said for name, limit in self.limits.items() if (said := _broken(name, limit, self.validation))]
-
-
-def _broken(name: str, limit: Limit, figures: dict[str, Any]) -> str:
-    value = figures.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return f"{name}: [validation] has no such figure"
-    if limit.min is not None and value < limit.min:
-        return f"{name} is {value:g}, below the limit {limit.min:g}"
-    if limit.max is not None and value > limit.max:
-        return f"{name} is {value:g}, above the limit {limit.max:g}"
-    return ""

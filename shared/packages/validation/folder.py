@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from shared.imaging.steps import StepError, compile_steps
 from shared.packages.codes import is_known
 from shared.packages.folder import Package
+from shared.packages.limits import broken_limits
 from shared.packages.validation.check import Check, ok, unknown, wrong
 
 
@@ -64,7 +65,7 @@ def _weights(package: Package) -> Check:
 
 def _figures(package: Package) -> Check:
     manifest = package.manifest
-    if broken := manifest.broken_limits():
+    if broken := broken_limits(manifest):
         return wrong("limits", "; ".join(broken))
     if not manifest.limits:
         return unknown("limits", "no [limits] are set on the figures of [validation]: nothing blocks promotion")

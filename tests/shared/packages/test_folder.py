@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from shared.packages.folder import PackageError, load_all_versions, load_package, load_packages, load_versions
+from shared.packages.limits import broken_limits
 
 GOOD = """schema = 2
 [package]
@@ -165,4 +166,4 @@ def test_a_manifest_of_the_first_schema_is_still_read(tmp_path):
 def test_limits_hold_the_figures(tmp_path):
     text = GOOD + "[validation]\nauroc = 0.8\n[limits]\nauroc = { min = 0.85 }\nbrier = { max = 0.2 }\n"
     manifest = load_package(write(tmp_path / "lung_nodule", text)).manifest
-    assert manifest.broken_limits() == ["auroc is 0.8, below the limit 0.85", "brier: [validation] has no such figure"]
+    assert broken_limits(manifest) == ["auroc is 0.8, below the limit 0.85", "brier: [validation] has no such figure"]
