@@ -29,7 +29,7 @@ class StudyState(_Named):
     GATING = "gating"  # packages are chosen; gates look whether the study is fit to be read
     RUNNING = "running"  # runs and deliveries are under way
     DELIVERED = "delivered"  # every result has been accepted by every destination
-    HELD = "held"  # a gate held it; the reason has been delivered
+    HELD = "held"  # a gate held it, or a package was not sure; the reason has been delivered
     REFUSED = "refused"  # no package reads this study, on purpose
     CANCELLED = "cancelled"  # a person stopped it
     DEAD = "dead"  # given up after the last attempt; replay is the button
@@ -58,7 +58,7 @@ class RunState(_Named):
     WAITING = "waiting"  # the gates have not spoken yet
     READY = "ready"  # fit to be read
     READ = "read"  # findings are there; result objects are not
-    HOLDING = "holding"  # a gate said hold; the reason is not on its way yet
+    HOLDING = "holding"  # a gate said hold, or the package is not sure; the reason is not on its way yet
     SENDING = "sending"  # result objects are on their way
     DELIVERED = "delivered"
     HELD = "held"
@@ -150,6 +150,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_R.WAITING, _RE.SCORED): _R.READ,
     (_R.WAITING, _RE.HELD): _R.HOLDING,
     (_R.READY, _RE.READ): _R.READ,
+    (_R.READY, _RE.HELD): _R.HOLDING,  # the package is not sure enough of anything to say it
     (_R.READ, _RE.REPORTED): _R.SENDING,
     (_R.HOLDING, _RE.REASON_REPORTED): _R.HELD,
     (_R.SENDING, _RE.DELIVERED): _R.DELIVERED,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -18,6 +19,8 @@ from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, Instance, Journal, Run
 from shared.store.moves import Row, move, subject_of
 from shared.study import RunEvent
+
+NOT_SURE = "is not sure enough of what it sees, so nothing is said"
 
 
 @dataclass
@@ -44,28 +47,29 @@ class Reader:
         selector = package.manifest.selector
         # a series may hold views side by side, of which the package reads some
         taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
-        paths = [self.store_dir / instance.path for instance in taken]
         started = time.monotonic()
-        findings = self._read(package, paths)
+        findings = self._read(package, taken)
         metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
 
         def save(session: Session, row: Row) -> None:
             assert isinstance(row, Run)
             row.findings = dump_findings(findings)
-            move(session, row, RunEvent.READ, _gates_reason(session, row))
+            if findings:
+                move(session, row, RunEvent.READ, _gates_reason(session, row))
+            else:
+                move(session, row, RunEvent.HELD, f"{package.name} {NOT_SURE}")
 
         return save
 
-    def _read(self, package: Package, paths: list[Path]) -> list[Finding]:
+    def _read(self, package: Package, instances: Sequence[Instance]) -> list[Finding]:
+        """What the package says; nothing where it is not sure enough of anything that it sees."""
         try:
-            frames = load_frames(paths)
-            if not frames:
+            # each series by itself: slices of several, in different planes, have no common order
+            series = [load_frames([self.store_dir / i.path for i in one]) for one in _by_series(instances)]
+            if not any(series):
                 raise GiveUp("there is no image in the series")
-            readings = self._readings(package, frames)
-            findings = [finding for reading in readings for finding in findings_of(package, reading)]
-            if not findings:
-                raise GiveUp(f"{package.name} is not sure enough of what it sees, so nothing is said")
-            return findings
+            readings = self._readings(package, [frames for frames in series if frames])
+            return [finding for reading in readings for finding in findings_of(package, reading)]
         except ModelUnavailable as error:
             raise Retry(f"{package.name} does not answer: {error}") from error
         except (Unreadable, ModelRefused) as error:
@@ -73,14 +77,13 @@ class Reader:
         except UndecodablePixels as error:
             raise GiveUp(f"an image can't be read: {error}") from error
 
-    def _readings(self, package: Package, frames: Sequence[Frame]) -> Iterator[Reading]:
+    def _readings(self, package: Package, series: Sequence[Sequence[Frame]]) -> Iterator[Reading]:
         """One for each image, or one for each series, as the package reads them."""
-        if package.manifest.grouping.by == "image":
-            yield from read_images(package, frames, self.models, self.timeout_s)
-            return
-        for uid in dict.fromkeys(frame.source.series_instance_uid for frame in frames):
-            slices = [frame for frame in frames if frame.source.series_instance_uid == uid]
-            yield read_series(package, slices, self.models, self.timeout_s)
+        for frames in series:
+            if package.manifest.grouping.by == "image":
+                yield from read_images(package, frames, self.models, self.timeout_s)
+            else:
+                yield read_series(package, frames, self.models, self.timeout_s)
 
     def _read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
         with self.book.read() as session:
@@ -98,6 +101,11 @@ class Reader:
     def _installed(self, name: str) -> str:
         versions = sorted(version for package, version in self.packages if package == name)
         return f"{', '.join(versions)} is" if versions else "no version is"
+
+
+def _by_series(instances: Sequence[Instance]) -> list[list[Instance]]:
+    """The instances of each series, as the book gives them: series after series."""
+    return [list(group) for _, group in groupby(instances, lambda instance: instance.series_instance_uid)]
 
 
 def _gates_reason(session: Session, run: Run) -> str:

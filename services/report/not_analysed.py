@@ -1,4 +1,4 @@
-"""The report that there is nothing to report: a structured report that says 'not attempted', and coded why.
+"""The report that there is nothing to report: a structured report that says 'not attempted' or 'failed', and coded why.
 
 IHE AI Results asks that a study which was sent for analysis gets an answer in any case; without one a radiologist can't
 tell "nothing found" from "not looked at".
@@ -28,6 +28,7 @@ from services.report.measurement_groups import Groups
 KIND = "NASR"
 GATE_HELD = codes.own("gate-held", "Held by a quality gate")
 GATE_FAILED = codes.own("gate-failed", "A quality gate could not judge")
+NOT_SURE = codes.own("not-sure", "The package is not sure enough")
 _REASON = codes.own("no-analysis-why", "Reason why not analysed")
 _CONTAINS = RelationshipTypeValues.CONTAINS
 
@@ -59,10 +60,11 @@ def _content(facts: RunFacts) -> MeasurementReport:
 def _evaluations(facts: RunFacts) -> ContainerContentItem:
     """TID 1500's container of qualitative evaluations: the status, its coded reason, and the gates' words."""
     container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
-    status = CodeContentItem(
-        name=dicom_codes.DCM.AnalysisPerformed, value=dicom_codes.DCM.NotAttempted, relationship_type=_CONTAINS
-    )
-    why = CodeContentItem(name=_REASON, value=_reason(facts), relationship_type=_CONTAINS)
+    reason = _reason(facts)
+    # what was read and found nothing that could be said was attempted (PS3.16 DCM 111224)
+    performed = dicom_codes.DCM.Failed if reason is NOT_SURE else dicom_codes.DCM.NotAttempted
+    status = CodeContentItem(name=dicom_codes.DCM.AnalysisPerformed, value=performed, relationship_type=_CONTAINS)
+    why = CodeContentItem(name=_REASON, value=reason, relationship_type=_CONTAINS)
     container.ContentSequence = ContentSequence([status, why])
     words = facts.run.reason or "; ".join(f"{g.name}: {g.reason}" for g in facts.gate_results if g.reason)
     if words:
@@ -72,5 +74,7 @@ def _evaluations(facts: RunFacts) -> ContainerContentItem:
 
 
 def _reason(facts: RunFacts) -> CodedConcept:
-    """Only a gate's own run that could not judge has nothing but a reason; every other was held by a gate's verdict."""
-    return GATE_FAILED if facts.run.kind == "gate" else GATE_HELD
+    """A gate's own run that could not judge has nothing but a reason; a reader was held by a gate, or is not sure."""
+    if facts.run.kind == "gate":
+        return GATE_FAILED
+    return NOT_SURE if facts.run.is_unsure else GATE_HELD

@@ -143,9 +143,7 @@ def _observations(
     facts = {**every, 11: "C" if outcome == "corrected" else "F"}  # what is known also of a run that was held
     rows = [Observation(facts | {2: "ST", 3: "113014^DICOM Study^DCM", 5: study.study_instance_uid})]
     if outcome == "held":
-        # only a gate that could not judge has nothing to report but its reason, even where it merely warns
-        said = ("gate-failed", "Quality gate could not judge") if run.kind == "gate" else ("held", _HELD)
-        rows.append(Observation(every | _own(*said, _reason(run, gate_results))))
+        rows.append(Observation(every | _own(*_held_by(run), _reason(run, gate_results))))
     codes = Counter(finding.code for finding in findings)
     for number, finding in enumerate(findings, start=1):
         remarks = _places(finding) if codes[finding.code] > 1 else []
@@ -186,6 +184,13 @@ def _gate(every: dict[int, str], result: GateResult) -> Observation:
 
 def _own(code: str, meaning: str, text: str) -> dict[int, str]:
     return {2: "ST", 3: f"{code}^{meaning}^{_SCHEME}", 5: words_of(text)}
+
+
+def _held_by(run: Run) -> tuple[str, str]:
+    """Only a gate that could not judge has nothing to report but its reason, even where it merely warns."""
+    if run.kind == "gate":
+        return "gate-failed", "Quality gate could not judge"
+    return ("not-sure", "Package not sure enough") if run.is_unsure else ("held", _HELD)
 
 
 def _reason(run: Run, gate_results: Sequence[GateResult]) -> str:

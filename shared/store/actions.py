@@ -243,7 +243,7 @@ def release(session: Session, name: str, who: str, why: str, actor: str = "") ->
         select(Run).where(Run.study_instance_uid == study.study_instance_uid, Run.revision == study.revision)
         .with_for_update()
     ).all()  # fmt: skip
-    readers = [run for run in runs if state_of(run) is RunState.HELD and run.kind != "gate"]
+    readers = [r for r in runs if state_of(r) is RunState.HELD and r.kind != "gate" and r.verdict == "hold"]
     if not readers:
         raise NotPossible("no package waits behind the gate: there is nothing to release (replay gates it anew)")
     _require_images(session, study)

@@ -161,6 +161,11 @@ class Run(Leased, table=True):
     reported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a held run was let through by the gates: its package was not sure enough of anything to say it."""
+        return self.state in (RunState.HOLDING, RunState.HELD) and self.verdict != "hold"
+
 
 class Delivery(Leased, table=True):
     """One result object on its way to one destination."""

@@ -100,6 +100,8 @@ def _stopped(study: StudyView) -> str:
         StudyState.DEAD: "Given up",
     }
     head = heads[StudyState(study.state)]
+    if study.state == StudyState.HELD and all(run.verdict != "hold" for run in study.runs):
+        head = "Nothing is said"
     return f"{head}: {study.reason}" if study.reason else f"{head}."
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import JPEG2000Lossless
@@ -18,7 +20,8 @@ from shared.stage import Retry, Stage, run_next
 from shared.store import Book, Instance, Run
 from shared.store.moves import move
 from shared.study import RunEvent, RunState
-from tests.images import noise, write
+from shared.uids import derived_uid
+from tests.images import AXIAL, CORONAL, noise, write
 from tests.served import REPOSITORY, gating, packages, run_of, triton
 
 READER = ("chest_opacity", "reader")
@@ -143,9 +146,46 @@ def test_without_triton_the_run_waits(tmp_path: Path, book: Book) -> None:
     away.close()
 
 
-def test_where_the_package_is_not_sure_of_anything_the_run_ends_with_that_reason(tmp_path: Path, book: Book) -> None:
+def test_where_the_package_is_not_sure_of_anything_the_run_is_held_with_that_reason(tmp_path: Path, book: Book) -> None:
     here = open_models("", REPOSITORY, in_process=True)
     ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 32), Modality="DX")], ("cobb_angle", "reader"))
     run = read(book, tmp_path / "store", here)
-    assert run.state == RunState.DEAD
+    assert (run.state, run.is_unsure) == (RunState.HOLDING, True), "on purpose, so it is no failure"
     assert run.reason == "cobb_angle is not sure enough of what it sees, so nothing is said"
+    here.close()
+
+
+class Slices:
+    """A model that only takes note of the order in which slices come: the first pixel of each."""
+
+    def __init__(self) -> None:
+        self.came: list[list[float]] = []
+
+    def infer(self, model_name: str, inputs: Any, outputs: Any = None, **_: Any) -> dict[str, Any]:
+        self.came.append(inputs["slices"][0, 0, :, 0, 0].tolist())
+        count = inputs["slices"].shape[2]
+        weights = np.full((1, count), 1 / count, np.float32)
+        return {"logit": np.zeros((1, 1), np.float32), "slice_weights": weights}
+
+
+def test_each_series_of_a_run_is_read_in_the_order_of_its_own_slices(tmp_path: Path, book: Book) -> None:
+    """Sorted together, series in different planes would come by instance number."""
+    paths = []
+    for name, orientation, axis in (("axial", AXIAL, 2), ("coronal", CORONAL, 1)):
+        for n, place in enumerate([0.0, 10.0, 20.0, 30.0]):
+            position = [0.0, 0.0, 0.0]
+            position[axis] = place
+            pixels = np.full((8, 8), -1000 + int(place) * 10, np.int16)
+            pixels[4:] = 0
+            paths.append(write(
+                tmp_path, f"{name}{n}", pixels, Modality="CT", ImageOrientationPatient=orientation,
+                ImagePositionPatient=position, PixelSpacing=(1, 1), InstanceNumber=4 - n,
+                SeriesInstanceUID=derived_uid("test", name),
+            ))  # fmt: skip
+    ready(book, tmp_path / "store", paths, ("slice_transformer", "reader"))
+    models = Slices()
+    assert read(book, tmp_path / "store", models).state == RunState.READ
+    assert len(models.came) == 2
+    for came in models.came:
+        assert came == sorted(came) or came == sorted(came, reverse=True), "by place, not by instance number"
+    assert sorted(came == sorted(came) for came in models.came) == [True, True], "along the normal of its own plane"

@@ -53,7 +53,7 @@ def test_a_held_run_sends_its_reason_only(mr_facts: RunFacts) -> None:
 def test_a_held_run_says_not_analysed_where_that_is_wanted(mr_facts: RunFacts) -> None:
     wants = Destination(name="air", kind="dicom", host="h", port=104, ae_title="A", profile="air")
     held = replace(mr_facts, outcome="held", findings=[], pictures={})
-    held.run.reason = "motion_ssim: the patient moved"
+    held.run.state, held.run.verdict, held.run.reason = "holding", "hold", "motion_ssim: the patient moved"
     made = report(held, [PACS, wants, RIS])
     assert [(r.kind, r.destinations) for r in made.objects] == [("NASR", ("air",)), ("ORU", ("ris",))]
     document = dcmread(BytesIO(made.objects[0].content))
@@ -64,6 +64,18 @@ def test_a_held_run_says_not_analysed_where_that_is_wanted(mr_facts: RunFacts) -
     assert "not for clinical use" in document.SeriesDescription
     listed = [i for i in items_of(document) if i.ValueType == "IMAGE"]
     assert len(listed) == len(mr_facts.sources)
+
+
+def test_a_run_whose_package_is_not_sure_says_that_and_no_gate(dx_facts: RunFacts) -> None:
+    wants = Destination(name="air", kind="dicom", host="h", port=104, ae_title="A", profile="air")
+    unsure = replace(dx_facts, outcome="held", findings=[], pictures={})
+    unsure.run.state, unsure.run.verdict, unsure.run.reason = "holding", "pass", "cobb_angle is not sure enough"
+    document, message = report(unsure, [wants, RIS]).objects
+    items = {i.ConceptNameCodeSequence[0].CodeMeaning: i for i in items_of(dcmread(BytesIO(document.content)))}
+    assert items["Analysis Performed"].ConceptCodeSequence[0].CodeValue == "111224"  # Failed
+    assert items["Reason why not analysed"].ConceptCodeSequence[0].CodeValue == "not-sure"
+    assert b"not-sure^Package not sure enough^99ISO" in message.content
+    assert b"quality gate" not in message.content
 
 
 def test_the_report_after_all_takes_the_place_of_what_said_not_analysed(mr_facts: RunFacts) -> None:

@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 from shared.store import Book, Delivery, Journal, Outbox, Run, Study, actions, utc_now
 from shared.store.actions import NotPossible
 from shared.store.moves import settle
-from shared.store.views import StudyNotFound
+from shared.store.views import StudyNotFound, studies_view
 from shared.study import BELLS, TRANSITIONS, DeliveryEvent, DeliveryState, RunEvent, RunState, StudyEvent, StudyState
 from tests.books import Maker, gated, held_reader, motion, reading, sending
 
@@ -272,6 +272,22 @@ def test_release_lets_readers_read_and_leaves_gates_as_they_are(book: Book) -> N
         Maker(session).moves(reader, RunEvent.READ, RunEvent.REPORTED)
         settle(session, uid)
     assert rows(book, uid)[0].state == "delivered"
+
+
+def test_there_is_nothing_to_release_where_the_package_was_not_sure(book: Book) -> None:
+    """Reading it again gives the same: no gate stands in the way."""
+
+    def unsure(make: Maker) -> Study:
+        study, run = held_reader(make, "unsure")
+        run.verdict = "pass"
+        return study
+
+    uid = made(book, unsure)
+    with book.write() as session, pytest.raises(NotPossible, match="nothing to release"):
+        actions.release(session, uid, "Dr Ann", "one view suffices")
+    with book.read() as session:
+        (view,) = studies_view(session)
+    assert view.summary.startswith("Nothing is said: ")
 
 
 def test_release_needs_a_held_reader_and_a_reason(book: Book) -> None:
