@@ -14,6 +14,7 @@ from shared.demo.made_up import DemoStudy, made_up_studies, studies_below
 from shared.demo.modality import Refusal, push
 from shared.demo.stand_in_pacs import StandInPacs
 from shared.demo.stand_in_ris import StandInRis, send_order
+from shared.serving.triton_environment import CHECKOUT
 from shared.serving.triton_server import choose_ports
 from shared.settings import Config, Core, load_config
 from shared.store import Book, open_book
@@ -24,7 +25,6 @@ from shared.supervisor import System
 
 log = logging.getLogger(__name__)
 
-CHECKOUT = Path(__file__).parents[2]
 QUIET_SECONDS = 5
 DOORS_SECONDS = 90.0  # longest wait for collect and admit to listen
 

@@ -75,7 +75,7 @@ def load_package(folder: Path) -> Package:
     Raises:
         PackageError: there is no manifest, or it is wrong, or the weights are not those that it names.
     """
-    numbers = _numbers(folder)
+    numbers = weight_numbers(folder)
     return _load(folder, numbers[-1] if numbers else 0, newest=True)
 
 
@@ -85,7 +85,7 @@ def load_versions(folder: Path) -> list[Package]:
     Raises:
         PackageError: a manifest is missing or wrong, two versions have one name, or weights are not those named.
     """
-    older = [n for n in _numbers(folder)[:-1] if (folder / str(n) / "package.toml").is_file()]
+    older = [n for n in weight_numbers(folder)[:-1] if (folder / str(n) / "package.toml").is_file()]
     versions = [*(_load(folder, n, newest=False) for n in older), load_package(folder)]
     names = [package.version for package in versions]
     for name in names:
@@ -124,7 +124,7 @@ def _each(model_repository: Path, load: Callable[[Path], list[Package]]) -> tupl
     return packages, errors
 
 
-def _numbers(folder: Path) -> list[int]:
+def weight_numbers(folder: Path) -> list[int]:
     """The version numbers that Triton would serve, lowest first."""
     names = (path.parent.name for path in folder.glob("*/model.onnx"))
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from shared.packages.folder import weight_numbers
 from shared.serving.model_config import PackageConfig, read_config
 from shared.serving.models import (
     DEFAULT_TIMEOUT_S,
@@ -138,8 +139,7 @@ class LocalModels:
 
 def open_model(package: Path) -> LoadedModel:
     """The package's network, opened. Raises ModelUnavailable with the reason where that fails."""
-    numbers = [int(p.parent.name) for p in package.glob("*/model.onnx") if p.parent.name.isdecimal()]
-    version = max(numbers, default=1)  # as Triton does: the highest
+    version = max(weight_numbers(package), default=1)  # as services do: the highest
     model_file = package / str(version) / "model.onnx"
     if not model_file.is_file() or not (package / "config.pbtxt").is_file():
         raise ModelUnavailable(f"unknown model: {package.name} is not found")
