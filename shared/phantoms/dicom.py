@@ -210,7 +210,7 @@ def spine_image(
 
     `spacing_mm` is between rows, between columns; `inverted` stores it dark where dense, as MONOCHROME1.
     """
-    ds = _projection(visit, ("TLSPINE", "AP"), "Whole spine AP", (series_number, instance_number), spacing_mm)
+    ds = _projection(visit, ("SPINE", "AP"), "Whole spine AP", (series_number, instance_number), spacing_mm)
     ds.AnatomicRegionSequence = [_coded(codes.SCT.StructureOfVertebralColumn)]
     ds.ViewCodeSequence = [_coded(codes.SCT.AnteroPosterior)]
     _pixels(ds, 4095 - pixels if inverted else pixels)
