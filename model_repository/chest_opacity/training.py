@@ -11,6 +11,8 @@ from pool import Pool
 from scipy.ndimage import zoom
 from torch import Tensor, nn
 
+from shared.packages.checkpoint import resume, save
+
 BATCH = 16
 PEAK_RATE = 2e-3
 
@@ -21,7 +23,7 @@ def train(network: nn.Module, pool: Pool, checkpoint: Path, seed: int, *, minute
     Saves at `checkpoint` now and then, and goes on from there.
     """
     optimiser = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=1e-3)
-    spent, step = _resume(network, optimiser, checkpoint)
+    spent, step = resume(network, optimiser, checkpoint)
     rng = np.random.default_rng((seed, step))
     pairs = halve(pool.images).reshape(-1, 2, 256, 256)
     labels, loss_function = torch.tensor([0.0, 1.0] * (BATCH // 2)), nn.BCEWithLogitsLoss()
@@ -46,8 +48,8 @@ def train(network: nn.Module, pool: Pool, checkpoint: Path, seed: int, *, minute
             reported = elapsed
             left = elapsed * (1 / progress - 1) / 60
             print(f"{checkpoint.stem}: step {step}, loss {smooth:.3f}, {left:.1f} minutes left", flush=True)
-            _save(network, optimiser, checkpoint, elapsed, step)
-    _save(network, optimiser, checkpoint, elapsed, step)
+            save(network, optimiser, checkpoint, elapsed, step)
+    save(network, optimiser, checkpoint, elapsed, step)
     network.eval()
     return step
 
@@ -113,20 +115,3 @@ def predict(network: nn.Module, images: NDArray[np.uint8]) -> tuple[NDArray[np.f
             logits.append(logit[:, 0].double().numpy())
             extra.append(second.numpy())
     return np.concatenate(logits), np.concatenate(extra)
-
-
-def _save(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path, spent: float, step: int) -> None:
-    """Write the state whole or not at all."""
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent, "step": step}
-    torch.save(state, path.with_suffix(".partial"))
-    path.with_suffix(".partial").rename(path)
-
-
-def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> tuple[float, int]:
-    """Seconds spent and steps done of an earlier session, or zeros."""
-    if not path.exists():
-        return 0.0, 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["spent"], state["step"]

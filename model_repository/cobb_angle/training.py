@@ -15,6 +15,8 @@ from strangers import strange_films
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
+from shared.packages.checkpoint import resume, save
+
 PEAK_RATE = 2e-3
 FILMS, SPINES = 16, 6  # in a batch of the finder and of the outliner
 SPREAD = 0.7  # of a target's blot, in cells
@@ -111,7 +113,7 @@ def _jittered(true: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator) -> 
 def _train(network: nn.Module, batch_loss: Batch, checkpoint: Path, seed: int, minutes: float) -> int:
     """The loop that both share: AdamW, a cosine over the time, a checkpoint now and then."""
     optimiser = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=1e-3)
-    spent, step = _resume(network, optimiser, checkpoint)
+    spent, step = resume(network, optimiser, checkpoint)
     rng = np.random.default_rng((seed, step))
     torch.manual_seed(seed + step)
     network.train().to(memory_format=torch.channels_last)  # much faster on a processor
@@ -131,28 +133,11 @@ def _train(network: nn.Module, batch_loss: Batch, checkpoint: Path, seed: int, m
             reported = elapsed
             left = minutes - elapsed / 60
             print(f"{checkpoint.stem}: step {step}, loss {smooth:.4f}, {left:.1f} CPU minutes left", flush=True)
-            _save(network, optimiser, checkpoint, elapsed, step)
-    _save(network, optimiser, checkpoint, elapsed, step)
+            save(network, optimiser, checkpoint, elapsed, step)
+    save(network, optimiser, checkpoint, elapsed, step)
     network.eval()
     return step
 
 
 def _parts(images: np.ndarray) -> list[np.ndarray]:
     return np.array_split(images, max(1, len(images) // 50))
-
-
-def _save(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path, spent: float, step: int) -> None:
-    """Write the state whole or not at all."""
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent, "step": step}
-    torch.save(state, path.with_suffix(".partial"))
-    path.with_suffix(".partial").rename(path)
-
-
-def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> tuple[float, int]:
-    """Seconds spent and steps done of an earlier session, or zeros."""
-    if not path.exists():
-        return 0.0, 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["spent"], state["step"]

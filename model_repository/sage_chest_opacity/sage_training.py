@@ -11,6 +11,8 @@ from sage_pool import Pool, Target
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, smooth_l1_loss
 
+from shared.packages.checkpoint import resume, save
+
 BATCH = 32
 PEAK_RATE = 2e-3
 TASK_WEIGHT = 0.5
@@ -33,7 +35,7 @@ def build(target: Target, training: Pool, calibration: Pool, checkpoint: Path, s
 
 def _train(sage: Sage, pool: Pool, checkpoint: Path, seed: int, minutes: float) -> None:
     optimiser = torch.optim.AdamW(sage.network.parameters(), PEAK_RATE, weight_decay=1e-3)
-    spent, step = _resume(sage.network, optimiser, checkpoint)
+    spent, step = resume(sage.network, optimiser, checkpoint)
     rng = np.random.default_rng((seed, step))
     numbers, unit = _taught(sage, pool)
     with torch.no_grad():
@@ -60,8 +62,8 @@ def _train(sage: Sage, pool: Pool, checkpoint: Path, seed: int, minutes: float) 
             reported = elapsed
             left = (minutes - elapsed / 60) * (time.monotonic() - began) / (elapsed - spent)
             print(f"step {step}, loss {smooth:.3f}, {left:.1f} minutes left", flush=True)
-            _save(sage.network, optimiser, checkpoint, elapsed, step)
-    _save(sage.network, optimiser, checkpoint, elapsed, step)
+            save(sage.network, optimiser, checkpoint, elapsed, step)
+    save(sage.network, optimiser, checkpoint, elapsed, step)
     sage.eval().to(memory_format=torch.contiguous_format)
 
 
@@ -148,20 +150,3 @@ def measure(sage: Sage, views: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
             found.append(torch.cat(sage.measures(torch.from_numpy(part.astype(np.float32))), dim=1))
     distance, error, confidence = torch.cat(found).T
     return distance, error, confidence
-
-
-def _save(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path, spent: float, step: int) -> None:
-    """Write the state whole or not at all."""
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent, "step": step}
-    torch.save(state, path.with_suffix(".partial"))
-    path.with_suffix(".partial").rename(path)
-
-
-def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> tuple[float, int]:
-    """Seconds spent and steps done of an earlier session, or zeros."""
-    if not path.exists():
-        return 0.0, 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["spent"], state["step"]

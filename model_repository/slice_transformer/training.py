@@ -11,6 +11,8 @@ from pool import Scan, labels
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
+from shared.packages.checkpoint import resume, save
+
 BATCH = 8
 PEAK_RATE = 1e-3
 
@@ -99,20 +101,3 @@ def predict(network: nn.Module, scans: list[Scan]) -> tuple[NDArray[np.float64],
             found.append(float(logit[0, 0]))
             weights.append(weight[0].numpy())
     return np.array(found, np.float64), weights
-
-
-def save(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path, spent: float, step: int) -> None:
-    """Write the state whole or not at all."""
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent, "step": step}
-    torch.save(state, path.with_suffix(".partial"))
-    path.with_suffix(".partial").rename(path)
-
-
-def resume(network: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> tuple[float, int]:
-    """CPU seconds spent and steps done of an earlier session, or zeros."""
-    if not path.exists():
-        return 0.0, 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["spent"], state["step"]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pool import Scan
 from scipy.ndimage import gaussian_filter
 from torch import nn
-from training import resume, save
+
+from shared.packages.checkpoint import resume, save
 
 BATCH = 48
 RATE = 2e-3

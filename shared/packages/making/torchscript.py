@@ -1,4 +1,4 @@
-"""TorchScript to ONNX. The one place outside of recipes that asks for torch, and only when such a file is imported."""
+"""TorchScript to ONNX. torch is asked for only when such a file is imported: no service has it."""
 
 import importlib
 from collections.abc import Sequence
