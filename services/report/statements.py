@@ -52,6 +52,11 @@ def said_of_itself(finding: Finding) -> list[str]:
     return said + ([f"made without {', '.join(finding.missing)}"] if finding.missing else [])
 
 
+def measured_value(finding: Measurement) -> str:
+    """The measured number as people read it, the same wherever it stands: what `verify-results` takes for the SR's."""
+    return quantity(finding.value, finding.unit, 3 if abs(finding.value) < 10 else 2)
+
+
 def statements(facts: RunFacts, finding: Finding) -> list[Statement]:
     """The finding's own line first, then one for each of its parts that has a number."""
     first, *others = _lines(finding, facts)
@@ -93,7 +98,7 @@ def _grade(finding: OrdinalGrade, facts: RunFacts) -> list[Statement]:
 
 @_lines.register
 def _measurement(finding: Measurement, facts: RunFacts) -> list[Statement]:
-    line = Statement(finding.code.meaning, quantity(finding.value, finding.unit, 6), finding.name)
+    line = Statement(finding.code.meaning, measured_value(finding), finding.name)
     return [line] if finding.geometry else [line, *_regions(facts, finding.name, finding.regions)]
 
 

@@ -18,7 +18,7 @@ from services.report.facts import RunFacts
 from services.report.identity import use_mark
 from services.report.placed_arrays import read_placed
 from services.report.regions import closed, regions_of
-from services.report.statements import statements
+from services.report.statements import measured_value, statements
 from shared.findings import (
     ArrayFile,
     Classification,
@@ -94,10 +94,9 @@ def draw_page(facts: RunFacts, finding: Drawn) -> Image.Image:
 def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Drawn) -> None:
     if isinstance(finding, Classification):
         verdict = "present" if finding.present else "absent"
-        heading(canvas, facts.title, finding.code.meaning, f"{finding.probability:.0%}", verdict.upper(), verdict)
+        heading(canvas, facts.title, finding.code.meaning, f"{finding.probability:.1%}", verdict.upper(), verdict)
     elif isinstance(finding, Measurement):
-        unit = "" if finding.unit == "1" else f" {finding.unit}"
-        heading(canvas, facts.title, finding.code.meaning, f"{finding.value:.4g}{unit}", "MEASURED", "measured")
+        heading(canvas, facts.title, finding.code.meaning, measured_value(finding), "MEASURED", "measured")
     elif isinstance(finding, OrdinalGrade):
         heading(canvas, facts.title, finding.code.meaning, finding.grades[finding.grade].name, "GRADED", "measured")
     else:
