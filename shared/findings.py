@@ -34,13 +34,14 @@ class SourceImage(Frozen):
 
 
 class Region(Frozen):
-    """A place on one source image: a closed polyline, a line, or a point, in the image's pixels and in the patient."""
+    """A place on one source image: a closed polyline, a line, or a point.
+
+    Where it lies in the patient follows from the image's plane; report works it out for who wants it.
+    """
 
     image: SourceImage
     graphic_type: Literal["POLYLINE", "POINT"]
     points: tuple[tuple[float, float], ...]  # (column, row) in source pixels; a closed polyline repeats its first point
-    points_mm: tuple[tuple[float, float, float], ...] = ()  # the same in the patient (LPS), where the image has a plane
-    frame_of_reference_uid: str = ""
     label: str = ""  # what this one is, where a finding has several: "upper end plate"
     confidence: float | None = None
 

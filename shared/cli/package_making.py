@@ -17,7 +17,14 @@ from shared.packages.making.draft import Draft, DraftTensor, write_draft
 from shared.packages.making.onnx_file import CannotImport
 from shared.packages.manifest import NAME
 
-_KINDS = {"binary": "sigmoid", "regression": "none", "measurement": "none", "landmark": "none"}
+SCORE = DraftTensor("score", (1,))
+FIRST_OUTPUTS = {
+    "binary": DraftTensor("logit", (1,), kind="binary", activation="sigmoid"),
+    "regression": DraftTensor("regression", (1,)),
+    "measurement": DraftTensor("measurement", (1,), kind="measurement"),
+    "landmark": DraftTensor("landmark", (4, 2), kind="landmark"),
+}
+FIRST_STEPS = ('[[preprocess]]\nstep = "modality_lut"', '[[preprocess]]\nstep = "resize"\nshape = [512, 512]')
 
 
 @app.command()
@@ -32,13 +39,10 @@ def new(
 ) -> None:
     """Make a package folder to complete: manifest, config.pbtxt and card; what is open is marked TODO."""
     folder = _free_folder(name, config)
-    shapes = {"landmark": (4, 2)}
-    tensor = "score" if kind == "gate" else "logit" if output == "binary" else output
-    says = DraftTensor(tensor, shapes.get(output, (1,)), kind="regression" if kind == "gate" else output,
-                       activation="none" if kind == "gate" else _KINDS[output])  # fmt: skip
-    draft = Draft(name, kind, name.replace("_", " ").capitalize(), [DraftTensor("image", (1, 512, 512))], [says],
-                  modality=modality or ["DX"], steps=['[[preprocess]]\nstep = "modality_lut"',
-                  '[[preprocess]]\nstep = "resize"\nshape = [512, 512]'])  # fmt: skip
+    draft = Draft(
+        name, kind, name.replace("_", " ").capitalize(), [DraftTensor("image", (1, 512, 512))],
+        [SCORE if kind == "gate" else FIRST_OUTPUTS[output]], modality=modality or ["DX"], steps=FIRST_STEPS,
+    )  # fmt: skip
     _written(draft, folder)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.packages.folder import Package
+from shared.packages.manifest import Manifest, Tensor
 from shared.packages.validation.check import Check, ok, wrong
 from shared.packages.validation.tensors import open_graph, tensors_of_outputs
 
@@ -64,6 +65,28 @@ def write_golden(package: Package, inputs: Arrays, outputs: Arrays) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, allow_pickle=False, **{**inputs, **outputs})
     return path
+
+
+def made_up_inputs(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
+    """Two rows for every input, the same each time: coarse tiles of a few values, which a small file holds.
+
+    A size that is free is 64 in the plane of the pixels, and 8 elsewhere: slices, and the mask of as many real ones.
+    """
+    generator = np.random.default_rng(0)
+    return {tensor.name: _made_up(tensor, generator) for tensor in manifest.tensors.inputs}
+
+
+def _made_up(tensor: Tensor, generator: np.random.Generator) -> NDArray[np.float32]:
+    in_plane = range(len(tensor.shape) - 2, len(tensor.shape)) if tensor.source == "pixels" else range(0)
+    free = [64 if axis in in_plane else 8 for axis in range(len(tensor.shape))]
+    sizes = (2, *(free[axis] if size == -1 else size for axis, size in enumerate(tensor.shape)))
+    if tensor.source == "slice_mask":
+        return np.ones(sizes, np.float32)
+    if tensor.source == "features":
+        return generator.random(sizes, np.float32)
+    coarse = (generator.integers(0, 64, (*sizes[:-2], 8, 8)) / 64).astype(np.float32)
+    rows, columns = (np.arange(size) * 8 // size for size in sizes[-2:])
+    return np.ascontiguousarray(coarse[..., rows, :][..., columns])
 
 
 def run_graph(package: Package, golden: Golden) -> dict[str, NDArray[Any]]:

@@ -13,8 +13,6 @@ from shared.serving import Models, open_models
 from shared.serving.triton_environment import EnvironmentMissing
 from shared.serving.triton_server import TritonNotStarted, TritonServer
 
-REQUESTS = 15
-
 
 def check_serving(package: Package, golden: Golden | None, environment: Path | None, requests: int) -> Iterator[Check]:
     """Starts a Triton with only this package, asks it and stops it; `requests` are timed."""

@@ -1,6 +1,7 @@
 """`isocenter package`: the shipped packages are listed and shown, and a wrong one is named."""
 
 import json
+import shutil
 import tomllib
 
 import jsonschema
@@ -85,3 +86,13 @@ def test_every_shipped_package_is_what_its_manifest_says(tmp_path, pytestconfig,
     for name, checks in packages.items():
         assert "golden rows on Triton" in {check["name"] for check in checks}, name
     assert code == 0
+
+
+def test_recorded_cases_that_cannot_be_read_are_told_as_what_they_are(config, pytestconfig):
+    folder = config.parent / "packages" / "chest_opacity"
+    shutil.copytree(pytestconfig.rootpath / "model_repository" / "chest_opacity", folder)
+    (folder / "validation.csv").write_text("output,case\n")
+    code, said = run("validate", "chest_opacity", "--short", "--report", "--config", config)
+    assert code == 1
+    assert "there is no column truth, score" in " ".join(said.split())
+    assert "the configuration" not in said

@@ -8,7 +8,7 @@ import pytest
 
 from shared.packages.folder import load_package
 from shared.packages.validation.folder import check_folder
-from shared.packages.validation.golden import check_golden, read_golden, run_graph, write_golden
+from shared.packages.validation.golden import check_golden, made_up_inputs, read_golden, run_graph, write_golden
 from shared.packages.validation.tensors import check_tensors, tensors_of_outputs
 from shared.packages.validation.validate import validate
 
@@ -113,3 +113,12 @@ def test_under_triton(folder, triton_environment):
     checks = list(validate(package, GATES, triton_environment, requests=2))
     assert wrongs(checks) == []
     assert {"golden rows in ONNX Runtime", "golden rows on Triton", "latency", "memory"} <= {c.name for c in checks}
+
+
+def test_made_up_input_fits_a_series_and_its_mask():
+    manifest = load_package(SHIPPED.parent / "slice_transformer").manifest
+    inputs = made_up_inputs(manifest)
+    assert inputs["slices"].shape == (2, 1, 8, 96, 96)
+    assert inputs["slice_mask"].tolist() == [[1.0] * 8] * 2
+    again = made_up_inputs(manifest)["slices"]
+    assert np.array_equal(inputs["slices"], again), "the same each time"
