@@ -114,9 +114,21 @@ class Concepts(Frozen):
     bias: float = 0.0
 
 
+class Site(Frozen):
+    """Where in the body: an anatomic structure, and its side where it has one (PS3.16 TID 1501, CID 244)."""
+
+    code: Code
+    laterality: Literal["", "left", "right", "bilateral"] = ""
+
+    @property
+    def in_words(self) -> str:
+        return ", ".join(filter(None, [self.code.meaning, self.laterality]))
+
+
 class _Finding(Frozen):
     name: str
     code: Code
+    site: Site | None = None
     package: str
     version: str
     weights: str = ""  # SHA-256 of the network: a version number can be given twice

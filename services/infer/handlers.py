@@ -24,8 +24,8 @@ def findings_of(package: Package, reading: Reading) -> list[Finding]:
     Raises:
         Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
     """
-    found = [_finding(package, output, reading) for output in package.manifest.outputs]
-    sure = [finding for finding in found if finding is not None]
+    found = [(output.site, _finding(package, output, reading)) for output in package.manifest.outputs]
+    sure = [finding.model_copy(update={"site": site}) for site, finding in found if finding is not None]
     return [*sure, *(key for finding in sure for key in key_images(finding))]
 
 

@@ -18,6 +18,11 @@ LENGTH = codes.SCT.Length
 VOLUME = codes.SCT.Volume
 CERTAINTY = codes.DCM.CertaintyOfFinding
 
+FINDING_SITE = codes.SCT.FindingSite
+LATERALITY = codes.SCT.Laterality
+BILATERAL = CodedConcept("51440002", "SCT", "Right and left")
+SIDES = {"left": codes.SCT.Left, "right": codes.SCT.Right, "bilateral": BILATERAL}  # CID 244
+
 QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 USE_MARK = CodedConcept("use-mark", SCHEME, "Use mark")
 USE_MARK_VALUES = {"not-for-clinical-use": "not-clinical"}  # a code value has 16 characters at most (SH)

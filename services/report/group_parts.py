@@ -9,6 +9,7 @@ from highdicom.sr import (
     CodedConcept,
     CoordinatesForMeasurement,
     CoordinatesForMeasurement3D,
+    FindingSite,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     RelationshipTypeValues,
@@ -53,6 +54,12 @@ def remarks(finding: Finding) -> list[QualitativeEvaluation]:
     return said + [
         QualitativeEvaluation(codes.MISSING_INPUT, codes.own(name[:16], name[:64])) for name in finding.missing
     ]
+
+
+def sites(finding: Finding) -> list[FindingSite]:
+    """Where in the body the finding is, as far as its package says it."""
+    site = finding.site
+    return [FindingSite(codes.concept(site.code), codes.SIDES.get(site.laterality))] if site else []
 
 
 def percent(confidence: float) -> float:

@@ -24,6 +24,7 @@ from services.report.group_parts import (
     probability_of,
     reference,
     remarks,
+    sites,
 )
 from services.report.map_references import maps_of
 from services.report.measures import Measure, area_of, length_of
@@ -177,6 +178,7 @@ class Groups:
             tracking,
             finding_type=codes.concept(segment.code),
             algorithm_id=algorithm(finding),
+            finding_sites=sites(finding),
             measurements=numbers,
             qualitative_evaluations=remarks(finding),
         )
@@ -228,6 +230,7 @@ class Groups:
             self._tracking.of(finding, title, *what, place=place),
             finding_type=codes.concept(finding.code),
             algorithm_id=algorithm(finding),
+            finding_sites=sites(finding),
             measurements=numbers,
             qualitative_evaluations=[*said, *remarks(finding)],
             source_images=[reference(SourceImageForMeasurementGroup, image) for image in known],
@@ -286,6 +289,7 @@ class Groups:
             referenced_region=region_item(self._facts, region, outlines),
             finding_type=codes.concept(finding.code),
             algorithm_id=algorithm(finding),
+            finding_sites=sites(finding),
             measurements=[*(m.number for m in measures), *certainty(region.confidence)],
             qualitative_evaluations=[*remarks(finding), *(m.spacing for m in measures if m.spacing)],
         )

@@ -11,7 +11,15 @@ from hl7apy.core import Message
 from hl7apy.exceptions import HL7apyException
 from pydicom import Dataset
 
-from services.report.oru_findings import VERDICT_FLAGS, Observation, number_of, observed, unit_of, words_of
+from services.report.oru_findings import (
+    VERDICT_FLAGS,
+    Observation,
+    number_of,
+    observed,
+    sites_observed,
+    unit_of,
+    words_of,
+)
 from services.report.oru_patient import patient_fields, visit_fields
 from shared.findings import Finding, QualityScore
 from shared.hl7.message import Segment, read_header
@@ -152,6 +160,7 @@ def _observations(
             Observation(every | {4: sub} | fields, [*words, *remarks])
             for sub, fields, words in observed(finding, str(number))
         ]
+        rows += [Observation(every | {4: str(number)} | fields) for fields in sites_observed(finding)]
     rows += [_gate(facts, result) for result in gate_results]
     rows.append(Observation(facts | _own("package", "Package", f"{run.package} {run.version}")))
     for mark in dict.fromkeys([f.use_mark for f in findings if f.use_mark] or ["not-for-clinical-use"]):

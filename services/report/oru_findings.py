@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from pydicom.sr.coding import Code as Concept
+
+from services.report.codes import FINDING_SITE, LATERALITY, SIDES
 from services.report.group_parts import percent
 from services.report.statements import number, said_of_itself, size_of
 from shared.findings import (
@@ -43,6 +46,16 @@ def observed(finding: Finding, number: str) -> Iterator[tuple[str, dict[int, str
         return
     fields, remarks = _said(finding)
     yield number, {3: _code(finding.code)} | fields, [*remarks, *said_of_itself(finding)]
+
+
+def sites_observed(finding: Finding) -> list[dict[int, str]]:
+    """An OBX for where in the body the finding is, and one for the side: OBX-20 is of later versions than 2.5.1."""
+    if not finding.site:
+        return []
+    side = SIDES.get(finding.site.laterality)
+    found = [(FINDING_SITE, _code(finding.site.code))]
+    found += [(LATERALITY, _concept(side))] if side else []
+    return [{2: "CWE", 3: _concept(name), 5: value} for name, value in found]
 
 
 def _said(finding: Finding) -> Said:
@@ -116,6 +129,10 @@ def _place(region: Region, count: int) -> str:
 
 def _code(code: Code) -> str:
     return "^".join(words_of(part) for part in (code.value, code.meaning, code.scheme))
+
+
+def _concept(code: Concept) -> str:
+    return _code(Code(value=code.value, scheme=code.scheme_designator, meaning=code.meaning))
 
 
 def words_of(text: str) -> str:

@@ -14,7 +14,7 @@ from highdicom.sr import (
 
 from services.report import codes
 from services.report.facts import RunFacts
-from services.report.group_parts import algorithm, reference
+from services.report.group_parts import algorithm, reference, sites
 from shared.findings import Segment, Segmentation
 
 
@@ -42,6 +42,7 @@ def segment_group(
         referenced_segment=whole,
         finding_type=codes.concept(segment.code),
         algorithm_id=algorithm(finding),
+        finding_sites=sites(finding),
         measurements=numbers,
         qualitative_evaluations=said,
     )

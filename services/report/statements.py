@@ -60,7 +60,8 @@ def measured_value(finding: Measurement) -> str:
 def statements(facts: RunFacts, finding: Finding) -> list[Statement]:
     """The finding's own line first, then one for each of its parts that has a number."""
     first, *others = _lines(finding, facts)
-    remark = ", ".join(filter(None, [first.remark, *said_of_itself(finding)]))
+    site = f"site: {finding.site.in_words}" if finding.site else ""
+    remark = ", ".join(filter(None, [site, first.remark, *said_of_itself(finding)]))
     return [Statement(first.subject, first.value, remark), *others]
 
 

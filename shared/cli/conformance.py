@@ -89,7 +89,8 @@ REST = """\
 - Series numbers begin at `[report] series_number` (9000); those of a second flavour of the same kind are 1000
   higher.
 - SR: TID 1500 with TID 1004 (device observer), TID 1600 (image library), TID 1410 and 1501 (measurement groups) and
-  TID 4019 (algorithm identification). The tracking UID of
+  TID 4019 (algorithm identification). Where the package says it, a finding's groups name the Finding Site
+  (363698007, SCT) with its Laterality (272741003, SCT). The tracking UID of
   a finding that is the only one of its name is kept over a patient's studies; that of a counted region keeps to
   its run.
   A length, angle or area with a geometry is inferred from its own coordinates (TID 320). A segment's group (TID 1411)
@@ -129,6 +130,7 @@ primitive:
 | Evidence Creator: storage commitment (RAD-10) | yes, where the destination asks for it |
 | Qualitative findings | yes: present or absent, grades of a scale with their probabilities, gate verdicts, use mark |
 | Measurements | yes, with algorithm and unit; lengths, angles and areas inferred from SCOORD or SCOORD3D |
+| Locations (coded finding sites) | yes, with their side, where the package says it |
 | Locations (points) | yes: SCOORD or SCOORD3D POINT |
 | Regions (planar) | yes: SCOORD POLYLINE or SCOORD3D POLYGON |
 | Regions (segmentation) | yes: SEG, and TID 1411 groups of the SR that point into it |

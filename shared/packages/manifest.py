@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.findings import Code
+from shared.findings import Code, Site
 from shared.packages.codes import check_code, check_unit
 from shared.result_profiles import DICOM_KINDS, DicomKind
 
@@ -152,6 +152,7 @@ class Output(_Coded):
     activation: Literal["none", "sigmoid", "softmax"] = "none"
     calibration: Calibration | None = None
     labels: list[Label] = []
+    site: Site | None = None  # where in the body it is, of every study alike
     geometry: Literal["length", "angle", "area"] | None = None
     of: str = ""  # the segment output that is measured
     confidence_tensor: str = ""
@@ -160,6 +161,8 @@ class Output(_Coded):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         check_unit(self.unit)
+        if self.site:
+            check_code(self.site.code)
         if self.kind in CODED_LABELS and not self.labels:
             raise ValueError(f'kind = "{self.kind}" names its labels: add [[outputs.labels]] with name and code')
         if self.labels and self.kind not in CODED_LABELS:
@@ -279,6 +282,8 @@ class Manifest(_Table):
     def _consistent(self) -> Self:
         if (self.package.kind == "gate") != (self.gate is not None):
             raise ValueError('a package of kind "gate" needs a [gate] table, and only such a one may have it')
+        if self.gate and any(output.site for output in self.outputs):
+            raise ValueError("a gate's score is of a whole series: remove site")
         if self.gate and self.gate.hold_below > self.gate.warn_below:
             raise ValueError("gate.hold_below must not be above gate.warn_below: hold is the stricter verdict")
         if self.explanation.kind in ("additive_patches", "concepts") and any(o.calibration for o in self.outputs):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from services.gate.scoring import aggregate, failed, judge_readings
 from shared.findings import SourceImage
@@ -26,6 +27,14 @@ def package(activation: str = "none", **gate: object) -> Package:
         "gate": {"warn_below": 0.9, "hold_below": 0.8, "aggregate": "percentile:10", **gate},
     }  # fmt: skip
     return Package(Path("motion"), Manifest.model_validate(manifest))
+
+
+def test_a_gates_score_has_no_place_in_the_body() -> None:
+    lung = {"code": {"value": "39607008", "scheme": "SCT", "meaning": "Lung"}}
+    manifest = package().manifest.model_dump(by_alias=True)
+    manifest["outputs"][0]["site"] = lung
+    with pytest.raises(ValidationError, match="remove site"):
+        Manifest.model_validate(manifest)
 
 
 def readings(scores: list[float], blank: int = 0) -> list[Reading]:

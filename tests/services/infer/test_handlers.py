@@ -72,6 +72,13 @@ def test_an_absent_finding_keeps_its_map_and_has_no_regions() -> None:
     assert finding.patch_map is not None
 
 
+def test_where_in_the_body_an_output_is_stands_in_its_finding() -> None:
+    site = {"code": {"value": "39607008", "scheme": "SCT", "meaning": "Lung"}, "laterality": "left"}
+    (finding,) = findings_of(package(BINARY | {"site": site}), reading(logit=[2.0], patches=PATCHES))
+    assert finding.site is not None
+    assert finding.site.model_dump() == site
+
+
 def test_a_map_that_does_not_add_up_is_no_explanation() -> None:
     with pytest.raises(Unreadable, match=r"average to 2\.0000, the image's logit is 4"):
         findings_of(package(BINARY), reading(logit=[4.0], patches=PATCHES))

@@ -26,6 +26,7 @@ from shared.findings import (
     Region,
     Segment,
     Segmentation,
+    Site,
     SliceWeight,
     SliceWeights,
 )
@@ -37,6 +38,9 @@ MADE_BY: dict[str, Any] = {"package": "by_hand", "version": "1.2.0"}
 
 def code(value: str, meaning: str, scheme: str = "SCT") -> Code:
     return Code(value=value, scheme=scheme, meaning=meaning)
+
+
+BREAST = Site(code=code("76752008", "Breast"), laterality="left")
 
 
 @dataclass
@@ -83,12 +87,13 @@ def _told(frames: list[Frame]) -> list[Finding]:
             instances=tuple(InstanceScore(image=i, score=0.91) for i in images), **MADE_BY,
         ),
         Classification(
-            name="mass", code=code("4147007", "Mass"), present=True, probability=0.7, threshold=0.5, sources=images,
+            name="mass", code=code("4147007", "Mass"), site=BREAST, present=True, probability=0.7, threshold=0.5,
+            sources=images,
             slice_weights=SliceWeights(weights=weights), concepts=why, confidence=0.8125, missing=("priors",),
             **MADE_BY,
         ),
         OrdinalGrade(
-            name="severity", code=code("246112005", "Severity"), grade=1, sources=images,
+            name="severity", code=code("246112005", "Severity"), site=BREAST, grade=1, sources=images,
             grades=tuple(
                 Grade(name=name, code=code(value, meaning), probability=p)
                 for (name, value, meaning), p in zip(grades, (0.2, 0.625, 0.175), strict=True)
@@ -168,7 +173,7 @@ def segmentation(
     placed = Placed(array=made.put(name, array), images=tuple(f.source for f in frames))
     return Segmentation(
         name=name, code=code("49755003", "Morphologically abnormal structure"), segments=segments, placed=placed,
-        fractional=fractional, sources=placed.images, **MADE_BY,
+        site=BREAST, fractional=fractional, sources=placed.images, **MADE_BY,
     )  # fmt: skip
 
 

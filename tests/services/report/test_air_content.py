@@ -29,6 +29,8 @@ from tests.services.report.test_every_kind import facts_of
 AIR = Destination(name="air", profile="air", kind="dicom", host="h", port=104, ae_title="A")
 PRESENT, SEVERITY, MILD = ("52101004", "SCT"), ("246112005", "SCT"), ("255604002", "SCT")
 MASS, CARINA = ("4147007", "SCT"), ("28700002", "SCT")
+FINDING_SITE, LATERALITY = ("363698007", "SCT"), ("272741003", "SCT")
+BREAST, LEFT = ("76752008", "SCT"), ("7771000", "SCT")
 SOURCE_OF_MEASUREMENT, IMAGE_REGION = ("121112", "DCM"), ("111030", "DCM")
 
 
@@ -186,6 +188,20 @@ def test_locations(sr: Dataset, facts: RunFacts, mr_paths: list[Path]) -> None:
     assert (place.ValueType, place.GraphicType) == ("SCOORD3D", "POINT")
     assert points(place)[0] == pytest.approx(expected, abs=1e-4)
     assert place.ReferencedFrameOfReferenceUID == facts.sources[0].FrameOfReferenceUID
+
+
+def test_finding_sites_and_their_sides(sr: Dataset) -> None:
+    told = groups(sr)
+    placed = {name for name, group in told.items() if having(group, FINDING_SITE)}
+    assert placed == {
+        "mass", "mass: weight of each image", "mass: concepts", "severity", "severity 1", "parts mass", "parts cyst",
+        "fading mass",
+    }  # fmt: skip
+    for name in placed:
+        site = one(told[name], FINDING_SITE)
+        assert (site.RelationshipType, value(site)) == ("HAS CONCEPT MOD", BREAST)
+        side = one(site, LATERALITY)
+        assert (side.RelationshipType, value(side)) == ("HAS CONCEPT MOD", LEFT)
 
 
 def test_regions_that_are_outlined(sr: Dataset, facts: RunFacts) -> None:

@@ -14,6 +14,7 @@ from services.report.drawing.pdf_letters import can_print, markup
 from services.report.facts import CannotBuild, ResultObject, RunFacts
 from services.report.regions import area_mm2
 from services.report.statements import number
+from shared.findings import Code, Site
 
 Write = Callable[..., list[ResultObject]]
 
@@ -42,6 +43,13 @@ def test_it_says_whose_what_and_by_whom(dx_facts: RunFacts, written: Write) -> N
     ]  # fmt: skip
     assert [words for words in expected if words not in text] == []
     assert len(areas) == 2
+
+
+def test_it_says_where_in_the_body(dx_facts: RunFacts, written: Write) -> None:
+    lung = Site(code=Code(value="39607008", scheme="SCT", meaning="Lung"), laterality="left")
+    (finding,) = dx_facts.findings
+    (text,) = pages(read(written, replace(dx_facts, findings=[finding.model_copy(update={"site": lung})])))
+    assert "site: Lung, left" in " ".join(text.split())
 
 
 def test_a_gates_score_and_reason_are_on_it(mr_facts: RunFacts, written: Write) -> None:

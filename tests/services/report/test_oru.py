@@ -19,7 +19,7 @@ from services.report.facts import RunFacts
 from services.report.oru import oru_message
 from services.report.oru_findings import observed
 from services.report.oru_patient import person_name
-from shared.findings import Classification, Code, Finding, Measurement, QualityScore, SourceImage
+from shared.findings import Classification, Code, Finding, Measurement, QualityScore, Site, SourceImage
 from shared.hl7.message import Message, parse_message
 from shared.imaging.frames import load_frames
 from shared.store import GateResult, Order, Run, Study
@@ -162,6 +162,16 @@ def test_a_score_has_its_limits() -> None:
     row = _observations(content)["Predicted SSIM"]
     assert (row[2], row[5], row[6], row[7], row[8]) == ("NM", "0.83", "1^no units^UCUM", ">=0.9", "L")
     assert "warn below 0.9, hold below 0.8" in content.decode()
+
+
+def test_where_in_the_body_a_finding_is_stands_beside_it_in_codes() -> None:
+    lung = Site(code=Code(value="39607008", scheme="SCT", meaning="Lung"), laterality="bilateral")
+    rows = _observations(_message([AREA, OPACITY.model_copy(update={"site": lung})]))
+    assert rows["Opacity of lung"][4] == "2"
+    assert rows["Finding Site"][2:6] == ["CWE", "363698007^Finding Site^SCT", "2", "39607008^Lung^SCT"]
+    assert rows["Laterality"][2:6] == ["CWE", "272741003^Laterality^SCT", "2", "51440002^Right and left^SCT"]
+    whole = lung.model_copy(update={"laterality": ""})
+    assert "Laterality" not in _observations(_message([OPACITY.model_copy(update={"site": whole})]))
 
 
 def test_findings_of_one_code_name_their_images() -> None:
@@ -365,7 +375,8 @@ def test_every_kind_of_finding_is_said(mr_facts: RunFacts, mr_paths: list[Path])
     assert by_name["Carina structure"][0][5] == "Marked: carina (75 %), end plate"
     assert "confidence 90 %" in by_name["Cobb angle"][1]
     assert next(remarks for _, f, remarks in said if f[2] == "CWE")[-1] == "made without priors"
-    assert said_in(mr_facts, findings).count("OBX|") == len(said) + len(mr_facts.gates_beside) + 3
+    sites = 2 * sum(finding.site is not None for finding in findings)  # each with its side
+    assert said_in(mr_facts, findings).count("OBX|") == len(said) + sites + len(mr_facts.gates_beside) + 3
 
 
 def said_in(facts: RunFacts, findings: list[Finding]) -> str:

@@ -44,6 +44,12 @@ MISTAKES = [
     ("shape = [1, 64, 64]\n", 'shape = [3]\nsource = "features"\n', 'exactly one input has source = "pixels"'),
     ("[selector]", '[explanation]\nkind = "slice_weights"\n[selector]', "the tensor that holds it"),
     ('kind = "binary"\n', 'kind = "binary"\nthreshold = 50.0\n', ":17: outputs.0.threshold:"),
+    (
+        'kind = "binary"\n',
+        'kind = "binary"\nsite = { code = { value = "76752008", scheme = "SCT", meaning = "Lung" } }\n',
+        "the manifest says 'Lung'",
+    ),
+    ('kind = "binary"\n', 'kind = "binary"\nsite = { laterality = "left" }\n', "outputs.0.site.code: is required"),
     ('kind = "binary"\n', 'kind = "binary"\nthreshold = nan\n', ":17: outputs.0.threshold:"),
     ('name = "lung_nodule"', 'name = "other_name"', "make them equal"),
 ]
