@@ -10,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.packages.settings import GateThresholds, PackageSettings
 from shared.result_profiles import Wanted
 from shared.toml_lines import decode_page, parse_page
 
@@ -214,22 +215,12 @@ class Destination(Wanted):
         return self
 
 
-class GateThresholds(BaseModel):
-    """[gates.<name>]: the hospital's own thresholds instead of the package's."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    warn_below: float | None = Field(default=None, allow_inf_nan=False)
-    hold_below: float | None = Field(default=None, allow_inf_nan=False)
-    verdict: Literal["warn", "hold"] | None = None
-    """The strictest verdict that this gate may give: "warn" never holds."""
-
-
 class Shared(BaseModel):
     """The parts of the page that are not one service's table."""
 
     destinations: list[Destination] = []
     gates: dict[str, GateThresholds] = {}
+    packages: dict[str, PackageSettings] = {}
 
     @field_validator("destinations")
     @classmethod
@@ -265,6 +256,10 @@ class Config:
     def gates(self) -> dict[str, GateThresholds]:
         return self._shared().gates
 
+    @property
+    def packages(self) -> dict[str, PackageSettings]:
+        return self._shared().packages
+
     def _shared(self) -> Shared:
         return Shared.model_validate({k: v for k, v in self.page.items() if k in Shared.model_fields})
 
@@ -289,6 +284,7 @@ __all__ = [
     "Core",
     "Destination",
     "GateThresholds",
+    "PackageSettings",
     "Section",
     "Staged",
     "Triton",

@@ -15,17 +15,18 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, func, or_, update
+from sqlalchemy import CursorResult, update
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, col, select
 
 from shared import metrics
+from shared.claiming import Claim, claim, waiting
 from shared.lease import LeaseLost, check_lease, kept_lease
 from shared.store import Book, Commitment, Delivery, Run, Study
-from shared.store.clock import database_now, lease_has_ended
-from shared.store.moves import Row, move, row_id, settle
+from shared.store.clock import database_now
+from shared.store.moves import Row, move, settle
 from shared.study import CommitmentEvent, DeliveryEvent, Event, RunEvent, State, StudyEvent
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,15 @@ class Stage:
     work: Callable[[str], Save]
     lease: timedelta = timedelta(seconds=60)
     most_attempts: int = 5
+    most_attempts_of: Callable[[Row], int | None] = lambda _: None  # of one row, where it differs
     first_delay: timedelta = timedelta(seconds=2)
     longest_delay: timedelta = timedelta(minutes=10)
     longest_work: timedelta = timedelta(minutes=20)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
-    only: Callable[[], list[ColumnElement[bool]]] = list
+    only: Callable[[], list[ColumnElement[bool]]] = list  # what may be taken up now; asked outside any transaction
+    within: Callable[[Session], list[ColumnElement[bool]]] = (
+        lambda _: []
+    )  # the same, as the claiming transaction sees it
     opens_in: Callable[[], float | None] = lambda: None  # seconds until `only` may let more through
     hung: Callable[[], None] = lambda: None
 
@@ -97,49 +102,6 @@ GAVE_UP: dict[type, Event] = {
     Delivery: DeliveryEvent.GAVE_UP,
     Commitment: CommitmentEvent.GAVE_UP,
 }
-
-
-def _is_waiting(session: Session, stage: Stage, only: list[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
-    now, table = database_now(session), stage.table
-    return [
-        col(table.state).in_(stage.states),
-        lease_has_ended(table, now, stage.lease),
-        or_(col(table.next_at).is_(None), col(table.next_at) <= now),
-        *only,
-    ]
-
-
-def waiting(book: Book, stage: Stage) -> int:
-    """How many rows wait for the stage and could be taken now."""
-    only = stage.only()
-    with book.read() as session:
-        count = select(func.count()).select_from(stage.table).where(*_is_waiting(session, stage, only))
-        return session.scalar(count) or 0
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row taken up: its id, the lease's token, how often it was taken up now, and what the last attempt said."""
-
-    key: str
-    token: str
-    attempts: int
-    last_error: str = ""
-
-
-def claim(book: Book, stage: Stage) -> Claim | None:
-    """Takes the row whose turn it is; None when nothing waits."""
-    token = f"{stage.owner}:{uuid.uuid4().hex[:12]}"
-    only = stage.only()  # it may wait for a server that hangs, and SQLite has one lock for all who write
-    with book.write() as session:
-        query = select(stage.table).where(*_is_waiting(session, stage, only)).order_by(col(stage.table.due_at)).limit(1)
-        row = cast("Row | None", session.scalars(query.with_for_update(skip_locked=True)).first())
-        if row is None:
-            return None
-        last_error = row.reason if row.next_at else ""
-        row.lease_owner, row.lease_until, row.attempts = token, database_now(session) + stage.lease, row.attempts + 1
-        session.add(row)
-        return Claim(row_id(row), token, row.attempts, last_error)
 
 
 def run_next(book: Book, stage: Stage) -> bool:
@@ -169,8 +131,8 @@ def run_claimed(book: Book, stage: Stage, claimed: Claim) -> None:
 
 def _work(book: Book, stage: Stage, claimed: Claim) -> Save:
     """Does the work, unless it has brought its worker down as often as it may: then it would go on for ever."""
-    if claimed.attempts > stage.most_attempts:
-        raise GiveUp(ended_in_the_middle(stage.most_attempts, claimed.last_error))
+    if claimed.attempts > claimed.most_attempts:
+        raise GiveUp(ended_in_the_middle(claimed.most_attempts, claimed.last_error))
     renew, overdue = partial(_renew, book, stage, claimed), partial(_overdue, book, stage, claimed)
     with kept_lease(renew, stage.lease, stage.longest_work, overdue):
         return stage.work(claimed.key)
@@ -226,7 +188,7 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
             return
         row.lease_owner, row.lease_until = "", None
         row.attempts -= 0 if counts else 1
-        last = isinstance(error, GiveUp) or row.attempts >= stage.most_attempts
+        last = isinstance(error, GiveUp) or row.attempts >= claimed.most_attempts
         if last:
             move(session, row, GAVE_UP[stage.table], reason)
             if not isinstance(row, Commitment):

@@ -121,7 +121,8 @@ class Gates:
                 raise Unreadable(frames)
             # a series may hold views side by side, of which a reader with this selector reads some
             taken = [f for f in frames if package.manifest.selector.takes_view(str(f.header.get("view_position", "")))]
-            readings = list(read_images(package, taken, self.models, self.timeout_s))
+            timeout_s = package.manifest.resources.timeout_seconds or self.timeout_s
+            readings = list(read_images(package, taken, self.models, timeout_s))
             judgement, finding = judge_readings(package, uid, readings, own)
         except ModelUnavailable as error:
             raise Retry(f"{package.name} does not answer: {error}") from error

@@ -4,7 +4,9 @@ import logging
 
 from services.infer.settings import Settings
 from services.infer.work import Reader
+from shared.guard.rooms import READERS, Rooms, bounds
 from shared.packages.folder import usable_packages
+from shared.packages.resources import as_set_here
 from shared.service import start_service
 from shared.serving import open_models
 from shared.serving.triton_door import TritonDoor
@@ -21,16 +23,18 @@ def main() -> None:
     """Runs until told to stop."""
     service = start_service("infer")
     settings, triton = service.config.section(Settings), service.config.section(Triton)
-    packages = usable_packages(triton.model_repository)
+    usable = as_set_here(usable_packages(triton.model_repository), service.config.packages)
+    packages = {(p.name, p.version): p for p in usable}
     models = open_models(triton.url, triton.model_repository, shared_memory=triton.shared_memory)
     log.info("models are served by: %s", models.description)
     reader = Reader(
-        book=service.book, store_dir=service.core.store_dir, packages={(p.name, p.version): p for p in packages},
+        book=service.book, store_dir=service.core.store_dir, packages=packages,
         models=models, timeout_s=triton.timeout_seconds,
     )  # fmt: skip
+    rooms = Rooms(READERS, settings.patience["lease"], bounds(packages))
     stage = Stage(
-        "infer", Run, (RunState.READY,), reader.work,
-        only=TritonDoor(models).only, **settings.patience,
+        "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
+        only=TritonDoor(models).only, within=rooms.within, **settings.patience,
     )  # fmt: skip
     try:
         run_worker(service.book, service.app, stage, service.core, settings.concurrency)

@@ -61,6 +61,11 @@ class Reader:
 
         return save
 
+    def most_attempts_of(self, row: Row) -> int | None:
+        """How often a run is tried, where its package says so."""
+        package = self.packages.get((row.package, row.version)) if isinstance(row, Run) else None
+        return package.manifest.resources.most_attempts if package else None
+
     def _read(self, package: Package, instances: Sequence[Instance]) -> list[Finding]:
         """What the package says; nothing where it is not sure enough of anything that it sees."""
         try:
@@ -79,11 +84,12 @@ class Reader:
 
     def _readings(self, package: Package, series: Sequence[Sequence[Frame]]) -> Iterator[Reading]:
         """One for each image, or one for each series, as the package reads them."""
+        timeout_s = package.manifest.resources.timeout_seconds or self.timeout_s
         for frames in series:
             if package.manifest.grouping.by == "image":
-                yield from read_images(package, frames, self.models, self.timeout_s)
+                yield from read_images(package, frames, self.models, timeout_s)
             else:
-                yield read_series(package, frames, self.models, self.timeout_s)
+                yield read_series(package, frames, self.models, timeout_s)
 
     def _read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
         with self.book.read() as session:

@@ -119,6 +119,11 @@ def _check_meaning(config: Config, text: str, source: str) -> list[str]:
         if gate not in plain | {p.name for p in packages if p.is_gate}:
             line = line_of(text, ("gates", gate))
             problems.append(f"{source}:{line or '?'}: gates.{gate}: there is no gate of that name")
+    for name in sorted(config.packages.keys() - {p.name for p in packages}):
+        line = line_of(text, ("packages", name))
+        close = difflib.get_close_matches(name, [p.name for p in packages], n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        problems.append(f"{source}:{line or '?'}: packages.{name}: there is no package of that name{hint}")
     geometry = config.gates.get("geometry", GateThresholds())
     for key in ("warn_below", "hold_below"):
         if getattr(geometry, key) is not None:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from shared.cli.check import sections
 from shared.keeping.rules import Rule
 from shared.result_profiles import Wanted
-from shared.settings import Destination, GateThresholds
+from shared.settings import Destination, GateThresholds, PackageSettings
 
 ORDER = ("isocenter", "collect", "admit", "decide", "gate", "infer", "report", "send", "status", "triton", "retention")
 INTRODUCTION = """\
@@ -54,6 +54,10 @@ after_days = 30
 
 [gates.motion_ssim]
 warn_below = 0.85
+
+[packages.slice_transformer]
+timeout_seconds = 120
+concurrency = 2
 ```
 """
 
@@ -66,6 +70,7 @@ def reference() -> str:
     parts.append(_table("[[retention.rules]]", Rule))
     parts.append(_table("[[destinations]]", Destination))
     parts.append(_table("[gates.NAME]", GateThresholds))
+    parts.append(_table("[packages.NAME]", PackageSettings))
     parts.append(_table("[[collect.peers]]", _entries(known["collect"], "peers")))
     return "\n".join(parts)
 

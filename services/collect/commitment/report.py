@@ -21,8 +21,9 @@ from services.collect.commitment.request import Judge, in_words, tell_studies
 from services.collect.listening.upper_layer import Acceptor
 from services.collect.settings import Peer
 from shared import metrics
+from shared.claiming import Claim
 from shared.dicom.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Report, write_report
-from shared.stage import Claim, GiveUp, Retry, Save, Stage, run_claimed, run_next
+from shared.stage import GiveUp, Retry, Save, Stage, run_claimed, run_next
 from shared.store import Book, Commitment, utc_now
 from shared.store.clock import database_now
 from shared.store.moves import Row, move

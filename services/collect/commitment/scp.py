@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from services.collect.commitment.report import Reports
 from services.collect.commitment.request import commitment_row, write_request
 from shared import metrics
+from shared.claiming import Claim
 from shared.dicom.commitment import (
     ALL_COMMITTED,
     FAILURES_EXIST,
@@ -26,7 +27,6 @@ from shared.dicom.commitment import (
     read_report,
     read_request,
 )
-from shared.stage import Claim
 from shared.store import Book, Commitment
 from shared.store.clock import database_now
 from shared.store.commitments import NotNamed, hear
@@ -128,8 +128,10 @@ class CommitmentWire:
             with self.book.write() as session:
                 row = write_request(session, Commitment(**asked.model_dump()))
                 if here and (row.lease_until is None or row.lease_until < database_now(session)):
-                    claimed = Claim(row.id, f"{self.reports.stage.owner}:{uuid.uuid4().hex[:12]}", row.attempts + 1)
-                    row.lease_owner, row.lease_until = claimed.token, database_now(session) + self.reports.stage.lease
+                    stage = self.reports.stage
+                    token = f"{stage.owner}:{uuid.uuid4().hex[:12]}"
+                    claimed = Claim(row.id, token, row.attempts + 1, stage.most_attempts)
+                    row.lease_owner, row.lease_until = claimed.token, database_now(session) + stage.lease
                     row.attempts = claimed.attempts
         except SQLAlchemyError:
             claimed = None

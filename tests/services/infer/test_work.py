@@ -1,6 +1,7 @@
 """A run is read: radiographs through the real package on a real Triton, findings in the book."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from sqlmodel import select
 
 from services.infer.work import Reader
 from shared.findings import Classification, load_findings
+from shared.packages.resources import as_set_here
+from shared.packages.settings import PackageSettings
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
-from shared.serving import Models, open_models
+from shared.serving import Models, ModelUnavailable, open_models
 from shared.stage import Retry, Stage, run_next
 from shared.store import Book, Instance, Run
 from shared.store.moves import move
@@ -144,6 +147,35 @@ def test_without_triton_the_run_waits(tmp_path: Path, book: Book) -> None:
         Reader(book, tmp_path / "store", packages(), away, 5.0).work(waiting.id)
     assert read(book, tmp_path / "store", away).state == RunState.READY
     away.close()
+
+
+class Silent:
+    """A server that never answers in time, and takes note of the time that it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[float] = []
+
+    def infer(self, model_name: str, inputs: Any, timeout_s: float = 0.0, **_: Any) -> dict[str, Any]:
+        self.given.append(timeout_s)
+        raise ModelUnavailable("DEADLINE_EXCEEDED: Deadline Exceeded")
+
+
+def test_a_package_has_its_own_time_out_and_attempts(tmp_path: Path, book: Book) -> None:
+    ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 64))])
+    here = as_set_here(packages().values(), {"chest_opacity": PackageSettings(timeout_seconds=7.5, most_attempts=2)})
+    silent = Silent()
+    reader = Reader(book, tmp_path / "store", {(p.name, p.version): p for p in here}, silent, 20.0)  # type: ignore[arg-type]
+    stage = Stage(
+        "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
+        first_delay=timedelta(0), most_attempts=10,
+    )  # fmt: skip
+    assert run_next(book, stage)
+    assert run_of(book, "chest_opacity").state == RunState.READY
+    assert run_next(book, stage)
+    run = run_of(book, "chest_opacity")
+    assert (run.state, run.attempts) == (RunState.DEAD, 2)
+    assert "chest_opacity does not answer: DEADLINE_EXCEEDED" in run.reason
+    assert silent.given == [7.5, 7.5]
 
 
 def test_where_the_package_is_not_sure_of_anything_the_run_is_held_with_that_reason(tmp_path: Path, book: Book) -> None:

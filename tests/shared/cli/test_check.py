@@ -3,6 +3,7 @@
 import pytest
 
 from shared.cli.check import check_file, check_page, notes_on, sections
+from tests.served import REPOSITORY
 
 MODELS = '[triton]\nmodel_repository = "{}"\n'
 
@@ -51,6 +52,17 @@ def test_a_threshold_that_does_nothing_is_named(tmp_path):
     page = MODELS.format(tmp_path) + '[gates.geometry]\nverdict = "warn"\nwarn_below = 0.9\n'
     (problem,) = check_page(page, "x.toml")
     assert problem.startswith("x.toml:5: gates.geometry.warn_below: would do nothing")
+
+
+def test_a_package_that_is_not_there_is_named(tmp_path):
+    page = MODELS.format(REPOSITORY) + "[packages.chest_opacityy]\nconcurrency = 2\n[packages.motion_ssim]\n"
+    words = "packages.chest_opacityy: there is no package of that name; did you mean chest_opacity?"
+    assert check_page(page, "x.toml") == [f"x.toml:3: {words}"]
+
+
+def test_a_setting_of_a_package_that_is_not_there_is_named(tmp_path):
+    (problem,) = check_page("[packages.motion_ssim]\nconcurrency = 0\n", "x.toml")
+    assert problem.startswith("x.toml:2: packages.motion_ssim.concurrency: ")
 
 
 def test_a_good_page_has_no_problem(tmp_path):

@@ -1,0 +1,1 @@
+"""What keeps one package's trouble from becoming the others'."""

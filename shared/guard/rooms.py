@@ -1,0 +1,87 @@
+"""How many pieces of work with a package may be in hand at once.
+
+Counted in the book, by the leases, in the transaction that takes a row up: so over all workers of a stage, on all
+hosts, and what a worker that died had in hand counts until its lease has run out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, not_, text
+from sqlalchemy.sql import ColumnElement
+from sqlmodel import Session, and_, col, select
+
+from shared.packages.folder import Package
+from shared.store import Run, Study
+from shared.store.clock import database_now, lease_has_ended
+from shared.study import RunState, StudyState
+
+Key = tuple[str, str]
+"""A package's name and version."""
+
+_ONE_COUNTS = 0x150CE17F  # PostgreSQL's advisory lock while counting: two that count at once would both find room
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a stage's rows use packages: what is in hand now, by package, and which rows need one."""
+
+    in_hand: Callable[[Session, timedelta], dict[Key, int]]
+    needs: Callable[[Key], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """For a stage's `within`. `most` says how many at once, for the packages that have a bound."""
+
+    use: Use
+    lease: timedelta
+    most: Mapping[Key, int]
+
+    def within(self, session: Session) -> list[ColumnElement[bool]]:
+        """Every row but those that need a package which has its fill."""
+        if not self.most:
+            return []
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ONE_COUNTS})
+        in_hand = self.use.in_hand(session, self.lease)
+        return [not_(self.use.needs(key)) for key, most in self.most.items() if in_hand.get(key, 0) >= most]
+
+
+def bounds(packages: Mapping[Key, Package]) -> dict[Key, int]:
+    """The packages that say how many at once."""
+    said = {key: package.manifest.resources.concurrency for key, package in packages.items()}
+    return {key: most for key, most in said.items() if most is not None}
+
+
+def _readings(session: Session, lease: timedelta) -> dict[Key, int]:
+    held = not_(lease_has_ended(Run, database_now(session), lease))
+    query = select(Run.package, Run.version, func.count()).where(Run.state == RunState.READY, held)
+    rows = session.exec(query.group_by(Run.package, Run.version))
+    return {(package, version): count for package, version, count in rows}
+
+
+def _gatings(session: Session, lease: timedelta) -> dict[Key, int]:
+    held = not_(lease_has_ended(Study, database_now(session), lease))
+    studies = select(Study.study_instance_uid).where(Study.state == StudyState.GATING, held)
+    query = select(Run.package, Run.version, func.count()).where(*_GATES_WAIT)
+    query = query.where(col(Run.study_instance_uid).in_(studies))
+    rows = session.exec(query.group_by(Run.package, Run.version))
+    return {(package, version): count for package, version, count in rows}
+
+
+def _reads(key: Key) -> ColumnElement[bool]:
+    return and_(col(Run.package) == key[0], col(Run.version) == key[1])
+
+
+def _gates(key: Key) -> ColumnElement[bool]:
+    return col(Study.study_instance_uid).in_(select(Run.study_instance_uid).where(*_GATES_WAIT, _reads(key)))
+
+
+_GATES_WAIT = (col(Run.kind) == "gate", col(Run.state) == RunState.WAITING)
+
+READERS = Use(_readings, _reads)
+"""infer: a row is a run, and needs its package."""
+GATES = Use(_gatings, _gates)
+"""gate: a row is a study, and needs every gate package that has still to judge it."""
