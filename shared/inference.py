@@ -4,7 +4,6 @@ Pixels are decoded and prepared by a few threads while the model works on the ro
 batches are in memory, however long the series.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from shared.imaging.frames import Frame
 from shared.imaging.image import Box, ModelImage
 from shared.imaging.steps import Applied, StepError, compile_steps
 from shared.packages.folder import Package
-from shared.packages.manifest import Output, Tensor
+from shared.packages.manifest import Tensor
 from shared.serving.models import Models
 
 MOST_ROWS = 16
@@ -31,7 +30,6 @@ MOST_BYTES = 64 << 20
 MOST_SERIES_BYTES = 1 << 30
 """Bytes of a whole series' input: Triton holds it several times."""
 _THREADS = 2
-_ROUNDING = 1e-6  # float32 may put a probability of 1 that far above it
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -237,46 +235,3 @@ def _checked(package: Package, tensor: str, answer: Mapping[str, Any], rows: int
     if not np.isfinite(values).all():
         raise Unreadable(f"{package.name}: output {tensor!r} holds values that are not finite numbers")
     return values
-
-
-def scalar(package: Package, reading: Reading, tensor: str) -> float:
-    """The one number that `tensor` holds for a row.
-
-    Raises:
-        Unreadable: it holds another number of values.
-    """
-    values = reading.outputs[tensor]
-    if values.size != 1:
-        raise Unreadable(f"{package.name}: output {tensor!r} has shape {list(values.shape)} a row; one number was due")
-    return float(values.reshape(-1)[0])
-
-
-def number(package: Package, output: Output, reading: Reading) -> float:
-    """The number that an output means for a row: calibrated, its activation applied, within the manifest's range.
-
-    Raises:
-        Unreadable: it is another number of values, or out of the range.
-    """
-    value = scalar(package, reading, output.tensor)
-    if output.calibration:
-        value = output.calibration.slope * value + output.calibration.intercept
-    return ranged(package, output, sigmoid(value) if output.activation == "sigmoid" else value)
-
-
-def ranged(package: Package, output: Output, value: float) -> float:
-    """`value` within the range that the manifest declares.
-
-    Raises:
-        Unreadable: it is out of it.
-    """
-    allowed = (0.0, 1.0) if output.kind == "binary" else output.range
-    if allowed and not allowed[0] - _ROUNDING <= value <= allowed[1] + _ROUNDING:
-        raise Unreadable(f"{package.name}: {output.name} is {value:g}, outside {allowed[0]:g} to {allowed[1]:g}")
-    return min(max(value, allowed[0]), allowed[1]) if allowed else value
-
-
-def sigmoid(logit: float) -> float:
-    """Without overflow on either side."""
-    if logit >= 0:
-        return 1.0 / (1.0 + math.exp(-logit))
-    return math.exp(logit) / (1.0 + math.exp(logit))

@@ -6,7 +6,8 @@ import numpy as np
 
 from services.gate.judgement import InstanceNote, Judgement, Verdict, by_threshold, capped, thresholds_of
 from shared.findings import InstanceScore, QualityScore
-from shared.inference import Reading, Unreadable, number
+from shared.inference import Reading, Unreadable
+from shared.outputs import number
 from shared.packages.folder import Package
 from shared.packages.manifest import GateTable
 from shared.settings import GateThresholds

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shared.findings import Classification, Finding, KeyImage, Measurement, SliceWeight, SliceWeights
+from shared.findings import Classification, Finding, KeyImage, Measurement, OrdinalGrade, SliceWeight, SliceWeights
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
 
@@ -33,7 +33,7 @@ def slice_weights(package: Package, reading: Reading) -> SliceWeights | None:
 
 def key_images(finding: Finding) -> list[KeyImage]:
     """The slices that carried what was found, the weightiest first; none for what is absent."""
-    if not isinstance(finding, Classification | Measurement) or finding.slice_weights is None:
+    if not isinstance(finding, Classification | OrdinalGrade | Measurement) or finding.slice_weights is None:
         return []
     if isinstance(finding, Classification) and not finding.present:
         return []

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from shared.packages.folder import Package
 from shared.packages.limits import broken_limits
-from shared.packages.manifest import Manifest, Output, Tensor
+from shared.packages.manifest import Manifest, Tensor
+from shared.packages.output_tables import Output
 
 
 def show_package(versions: Sequence[Package], console: Console) -> None:

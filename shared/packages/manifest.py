@@ -8,30 +8,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.findings import Code, Site
-from shared.packages.codes import check_code, check_unit
+from shared.packages.output_tables import OUTPUT_NAME, Coded, Output, Table
 from shared.result_profiles import DICOM_KINDS, DicomKind
 
 SCHEMA = 2
 
 NAME = r"^[a-z][a-z0-9_]{1,47}$"
-OUTPUT_NAME = r"^[a-z][a-z0-9_]{0,47}$"
 VERSION = r"^\d+\.\d+\.\d+$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 
-OutputKind = Literal[
-    "binary", "multilabel", "ordinal", "regression", "segment", "landmark", "measurement", "embedding", "image"
-]
-CODED_LABELS: frozenset[str] = frozenset({"multilabel", "ordinal", "segment"})
-POINTS_OF_GEOMETRY = {"length": 2, "angle": 4}
-"""How many points a measurement's geometry takes; an area takes any number from three on."""
 
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class PackageTable(_Table):
+class PackageTable(Table):
     """[package]: identity and intended use."""
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -42,7 +29,7 @@ class PackageTable(_Table):
     use_mark: str = "not-for-clinical-use"
 
 
-class PaperTable(_Table):
+class PaperTable(Table):
     """[paper]: what the package implements."""
 
     seed: str = ""
@@ -50,7 +37,7 @@ class PaperTable(_Table):
     claims: str = ""
 
 
-class SelectorTable(_Table):
+class SelectorTable(Table):
     """[selector]: which series the package reads; all given keys must hold."""
 
     modality: list[str] = []
@@ -64,7 +51,7 @@ class SelectorTable(_Table):
         return not (self.view_position and view_position) or view_position.upper() in self.view_position
 
 
-class GroupingTable(_Table):
+class GroupingTable(Table):
     """[grouping]: what one row of the model's input is made of, and what a row may lack."""
 
     by: Literal["image", "series", "study"] = "image"
@@ -82,7 +69,7 @@ class Step(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Tensor(_Table):
+class Tensor(Table):
     """A tensor that goes into the model, without the batch dimension; -1 is any size.
 
     `source` says what fills it: the prepared pixels ([channels, rows, columns] by image, [channels, slices, rows,
@@ -95,7 +82,7 @@ class Tensor(_Table):
     source: Literal["pixels", "slice_mask", "features"] = "pixels"
 
 
-class TensorsTable(_Table):
+class TensorsTable(Table):
     """[tensors]: what goes in."""
 
     inputs: Annotated[list[Tensor], Field(min_length=1)]
@@ -112,84 +99,14 @@ class TensorsTable(_Table):
         return next(tensor for tensor in self.inputs if tensor.source == "pixels")
 
 
-class _Coded(_Table):
-    code: Code
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        check_code(self.code)
-        return self
-
-
-class Label(_Coded):
-    """[[outputs.labels]]: one label, grade or segment; `threshold` stands in for the output's."""
-
-    name: Annotated[str, Field(pattern=OUTPUT_NAME)]
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None  # of a segment, as viewers draw it
-
-
-class Calibration(_Table):
-    """[outputs.calibration]: a logit becomes slope · logit + intercept before the activation (Platt)."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-
-class Output(_Coded):
-    """[[outputs]]: what one output of the model means.
-
-    A measurement with a `geometry` takes its points from the tensor, and its number from the points once they are back
-    on the source image; one `of` a segment is that segment's volume or area; one with neither is the tensor's number.
-    """
-
-    name: Annotated[str, Field(pattern=OUTPUT_NAME)]
-    tensor: str
-    kind: OutputKind
-    unit: str = "1"
-    range: tuple[float, float] | None = None
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None  # of a probability
-    activation: Literal["none", "sigmoid", "softmax"] = "none"
-    calibration: Calibration | None = None
-    labels: list[Label] = []
-    site: Site | None = None  # where in the body it is, of every study alike
-    geometry: Literal["length", "angle", "area"] | None = None
-    of: str = ""  # the segment output that is measured
-    confidence_tensor: str = ""
-    minimum_confidence: Annotated[float, Field(ge=0, le=1)] | None = None  # below it, the output says nothing
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> Self:
-        check_unit(self.unit)
-        if self.site:
-            check_code(self.site.code)
-        if self.kind in CODED_LABELS and not self.labels:
-            raise ValueError(f'kind = "{self.kind}" names its labels: add [[outputs.labels]] with name and code')
-        if self.labels and self.kind not in CODED_LABELS:
-            raise ValueError(f'kind = "{self.kind}" has no labels: remove them, or change the kind')
-        if self.activation == "softmax" and not self.labels:
-            raise ValueError(
-                'activation = "softmax" is of several labels: write "sigmoid", or fold it into the network'
-            )
-        if self.calibration and (self.labels or self.geometry or self.kind in ("landmark", "embedding", "image")):
-            raise ValueError("calibration is of a single number: fold it into the network, or remove it")
-        if (self.geometry or self.of) and self.kind != "measurement":
-            raise ValueError('geometry and of are for kind = "measurement"')
-        if self.geometry and self.of:
-            raise ValueError("a measurement has a geometry, or is of a segment; not both")
-        if self.minimum_confidence is not None and not self.confidence_tensor:
-            raise ValueError("minimum_confidence needs a confidence_tensor that tells the confidence")
-        return self
-
-
-class Concept(_Coded):
+class Concept(Coded):
     """[[explanation.concepts]]: what one value of the explanation's tensor stands for."""
 
     name: Annotated[str, Field(pattern=OUTPUT_NAME)]
 
 
-class ExplanationTable(_Table):
-    """[explanation]: what shows why, of one of four kinds, each of which can be checked.
+class ExplanationTable(Table):
+    """[explanation]: what shows why the first output says what it says, of one of four kinds that can be checked.
 
     additive_patches: a map whose mean is the logit. concepts: contributions whose sum, with `bias`, is the logit.
     slice_weights: one a slice, which sum to one over the real slices. attribution_map: values on the input's grid;
@@ -211,7 +128,7 @@ class ExplanationTable(_Table):
         return self
 
 
-class GateTable(_Table):
+class GateTable(Table):
     """[gate]: how scores become a verdict (kind = "gate" only)."""
 
     direction: Literal["higher-is-better"] = "higher-is-better"
@@ -222,19 +139,19 @@ class GateTable(_Table):
     on_failure: Literal["warn", "hold"] = "hold"
 
 
-class GatesTable(_Table):
+class GatesTable(Table):
     """[gates]: which gates must have spoken before the package reads: plain ones, and gate packages."""
 
     required: list[str] = ["completeness", "geometry"]
 
 
-class WeightsTable(_Table):
+class WeightsTable(Table):
     """[weights]: the file that was validated; another one is refused."""
 
     digest: Annotated[str, Field(pattern=DIGEST)] | None = None
 
 
-class ResourcesTable(_Table):
+class ResourcesTable(Table):
     """[resources]: what a run of the package may take; `[packages.<name>]` of isocenter.toml overrides it."""
 
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)] | None = None  # of one request
@@ -243,21 +160,21 @@ class ResourcesTable(_Table):
     memory_mb: Annotated[int, Field(ge=1)] | None = None  # measured by validate
 
 
-class ResultsTable(_Table):
+class ResultsTable(Table):
     """[results]: which objects may come out; which of them are made is for the destinations to say."""
 
     dicom: list[DicomKind] = list(DICOM_KINDS)
     hl7: list[Literal["ORU"]] = ["ORU"]
 
 
-class Limit(_Table):
+class Limit(Table):
     """[limits]: what a figure of [validation] must keep to before the package may be promoted."""
 
     min: float | None = None
     max: float | None = None
 
 
-class Manifest(_Table):
+class Manifest(Table):
     """The whole `package.toml`."""
 
     schema_version: Annotated[Literal[2], Field(alias="schema")]
@@ -278,6 +195,11 @@ class Manifest(_Table):
     validation: dict[str, Any] = {}
     limits: dict[str, Limit] = {}
 
+    @property
+    def explained(self) -> Output:
+        """The output that [explanation] is about: the first."""
+        return self.outputs[0]
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.package.kind == "gate") != (self.gate is not None):
@@ -288,6 +210,11 @@ class Manifest(_Table):
             raise ValueError("gate.hold_below must not be above gate.warn_below: hold is the stricter verdict")
         if self.explanation.kind in ("additive_patches", "concepts") and any(o.calibration for o in self.outputs):
             raise ValueError("an explanation that sums to the logit needs the calibration folded into the network")
+        if self.explanation.kind in ("additive_patches", "concepts") and self.explained.kind != "binary":
+            raise ValueError(
+                f"an explanation of kind {self.explanation.kind!r} sums to the logit of the first output: that must"
+                ' be of kind = "binary"'
+            )
         names = [output.name for output in self.outputs]
         if len(names) != len(set(names)):
             raise ValueError("two outputs have one name: each result is told by it")

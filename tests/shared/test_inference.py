@@ -10,7 +10,8 @@ import pytest
 
 from shared import inference
 from shared.imaging.frames import UndecodablePixels, load_frames
-from shared.inference import Unreadable, number, read_images, scalar
+from shared.inference import Unreadable, read_images
+from shared.outputs import number, scalar
 from shared.packages.folder import Package
 from shared.packages.manifest import Manifest
 from tests.images import noise, write, write_slices

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.packages.manifest import SCHEMA, OutputKind
+from shared.packages.manifest import SCHEMA
+from shared.packages.output_tables import OutputKind
 
 TODO = "# TODO"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.packages.manifest import Output
+from shared.packages.output_tables import Output
 from shared.packages.validation.figures import arrays, auroc, reliability, roc
 from shared.packages.validation.predictions import Prediction
 from shared.packages.validation.report import threshold_of

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from shared.packages.folder import Package
-from shared.packages.manifest import Output
+from shared.packages.output_tables import Output
 from shared.packages.validation.figures import Figures, figures_of
 from shared.packages.validation.predictions import Prediction, of_output
 

@@ -1,4 +1,4 @@
-"""Whether manifest, config.pbtxt and ONNX graph speak of the same tensors."""
+"""Whether manifest, config.pbtxt and ONNX graph speak of the same tensors, and these fit what they are said to mean."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 
 from shared.packages.folder import Package
+from shared.packages.shapes import wrong_shapes
 from shared.packages.validation.check import Check, ok, wrong
 from shared.serving.model_config import PackageConfig, TensorConfig, read_config
 
@@ -48,7 +49,7 @@ def check_tensors(package: Package) -> Iterator[Check]:
     except Exception as error:
         yield wrong("graph", f"{package.weights.name} can't be opened: {str(error).splitlines()[0]}")
         return
-    problems = [*_against_config(package, config), *_against_graph(config, graph)]
+    problems = [*_against_config(package, config), *_against_graph(config, graph), *_against_kinds(package, config)]
     yield from (wrong("tensors", problem) for problem in problems)
     if not problems:
         names = ", ".join(tensor.name for tensor in (*config.inputs, *config.outputs))
@@ -79,6 +80,12 @@ def _against_graph(config: PackageConfig, graph: Any) -> Iterator[str]:
                 yield f"{side} {tensor.name}: the graph has {sorted(nodes)}"
             elif words := _differs(tensor, nodes[tensor.name], batched=config.max_batch_size > 0):
                 yield f"{side} {tensor.name}: {words}"
+
+
+def _against_kinds(package: Package, config: PackageConfig) -> Iterator[str]:
+    """Each output's shape against what its kind takes; without batching, dims begin with the rows."""
+    rows = 0 if config.max_batch_size else 1
+    yield from wrong_shapes(package.manifest, {tensor.name: tensor.dims[rows:] for tensor in config.outputs})
 
 
 def _differs(tensor: TensorConfig, node: Any, *, batched: bool) -> str:

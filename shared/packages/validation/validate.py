@@ -5,6 +5,7 @@ from pathlib import Path
 
 from shared.packages.explanations import Arrays, NotExplained, self_test
 from shared.packages.folder import Package
+from shared.packages.shapes import wrong_shapes
 from shared.packages.validation.check import Check, ok, unknown, wrong
 from shared.packages.validation.folder import check_folder
 from shared.packages.validation.golden import Golden, check_golden, golden_path, read_golden, run_graph
@@ -34,6 +35,7 @@ def validate(
     golden, said = _golden(package)
     yield from said
     if golden is not None:
+        yield from _shapes(package, golden)
         yield from check_golden(golden, lambda: run_graph(package, golden), "in ONNX Runtime")
         yield from _explanation(package, golden)
     yield from check_serving(package, golden, environment, requests)
@@ -53,6 +55,12 @@ def _golden(package: Package) -> tuple[Golden | None, list[Check]]:
         words = "there is no golden/rows.npz: the recipe writes it; `--write-golden` makes one of what is read now"
         return None, [unknown("golden rows", words)]
     return golden, []
+
+
+def _shapes(package: Package, golden: Golden) -> Iterator[Check]:
+    """Where config.pbtxt leaves a size free, only a row tells whether it fits the output's kind."""
+    shapes = {name: rows.shape[1:] for name, rows in golden.outputs.items()}
+    yield from (wrong("golden rows", problem) for problem in wrong_shapes(package.manifest, shapes))
 
 
 def _explanation(package: Package, golden: Golden) -> Iterator[Check]:

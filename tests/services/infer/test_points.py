@@ -93,8 +93,8 @@ def test_lengths_and_areas_need_the_size_of_the_pixels(output: dict[str, Any], p
 @pytest.mark.parametrize(
     ("points", "words"),
     [
-        ([[0.0, 0.0]] * 3, "has 3 points; its geometry takes 4"),
-        ([0.0] * 8, r"has shape \[8\]; points of 2 or 3 were due"),
+        ([[0.0, 0.0]] * 3, r"has shape \[3, 2\] a row; 4 × 2 or 4 × 3 was due"),
+        ([0.0] * 8, r"has shape \[8\] a row; 4 × 2"),
         ([[150.0, 9.0], [150.0, 9.0], [150.0, 9.0], [200.0, 9.0]], "has no length"),
         ([[0.0, 9.0], [20.0, 9.0], [192.0, 256.0], [320.0, 256.0]], "beyond the image"),
     ],

@@ -26,6 +26,15 @@ kind = "binary"
 code = { value = "27925004", scheme = "SCT", meaning = "Nodule" }
 """
 
+LABEL = 'name = "a", code = { value = "a", scheme = "99ISO", meaning = "a" }'
+CALIBRATED = f"{LABEL}, calibration = {{ slope = 2.0 }}"
+
+
+def labelled(kind, *labels, more=""):
+    """An output's lines from its kind on."""
+    return f'kind = "{kind}"\nlabels = [{", ".join(f"{{ {label} }}" for label in labels)}]\n{more}\n'
+
+
 MISTAKES = [
     ('kind = "reader"', 'kind = "reading"', ":5: package.kind:"),
     ('version = "1.0.0"', 'version = "one"', ":4: package.version:"),
@@ -41,6 +50,14 @@ MISTAKES = [
     ('kind = "binary"\n', 'kind = "ordinal"\n', "names its labels"),
     ('kind = "binary"\n', 'kind = "binary"\ngeometry = "angle"\n', 'geometry and of are for kind = "measurement"'),
     ('kind = "binary"\n', 'kind = "measurement"\nof = "lung"\n', "is no segment output of this package"),
+    ('kind = "binary"\n', labelled("ordinal", LABEL), "a scale of two grades or more"),
+    ('kind = "binary"\n', labelled("multilabel", LABEL, LABEL), "two labels have one name"),
+    ('kind = "binary"\n', labelled("segment", CALIBRATED), "a label has a calibration only where"),
+    (
+        'kind = "binary"\n',
+        labelled("multilabel", CALIBRATED, more='activation = "softmax"'),
+        "is of a logit of its own",
+    ),
     ("shape = [1, 64, 64]\n", 'shape = [3]\nsource = "features"\n', 'exactly one input has source = "pixels"'),
     ("[selector]", '[explanation]\nkind = "slice_weights"\n[selector]', "the tensor that holds it"),
     ('kind = "binary"\n', 'kind = "binary"\nthreshold = 50.0\n', ":17: outputs.0.threshold:"),

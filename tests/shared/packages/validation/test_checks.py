@@ -61,6 +61,12 @@ def test_the_shipped_package_has_nothing_wrong(folder):
         ("README.md", "ot for clinical use", "ot for you", "which is the package's use mark"),
         ("package.toml", "shape = [1, 512, 512]", "shape = [1, 256, 256]", "config.pbtxt has dims [1, 512, 512]"),
         ("package.toml", 'tensor = "patch_logits"', 'tensor = "patches"', "config.pbtxt does not declare"),
+        (
+            "package.toml",
+            'tensor = "logit"',
+            'tensor = "patch_logits"',
+            "[8, 8] a row; opacity (binary) takes one number",
+        ),
         ("config.pbtxt", "dims: [ 8, 8 ]", "dims: [ 7, 7 ]", "config.pbtxt has dims [7, 7], the graph [8, 8]"),
         ("config.pbtxt", "TYPE_FP32, dims: [ 8, 8 ]", "TYPE_INT64, dims: [ 8, 8 ]", "config.pbtxt says int64"),
         ("config.pbtxt", "max_batch_size", "max_batches", "config.pbtxt"),

@@ -5,88 +5,67 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from services.infer.answer import Answer
 from shared.findings import Landmark, Measurement, Region
 from shared.geometry import angle_between_lines, area, in_mm, length
-from shared.inference import Reading, Unreadable, ranged, scalar
-from shared.packages.folder import Package
-from shared.packages.manifest import POINTS_OF_GEOMETRY, Output
+from shared.inference import Unreadable
+from shared.outputs import ranged
 
 Points = NDArray[np.float64]
 UNITS = {"mm": 1.0, "cm": 0.1, "mm2": 1.0, "cm2": 0.01, "deg": 1.0}
 
 
-def confidence_of(package: Package, output: Output, reading: Reading) -> float | None:
-    """What the package says of how sure it is; None where it says nothing.
-
-    Raises:
-        Unreadable: it is no single number from 0 to 1.
-    """
-    if not output.confidence_tensor:
-        return None
-    value = scalar(package, reading, output.confidence_tensor)
-    if not -1e-6 <= value <= 1 + 1e-6:
-        raise Unreadable(f"{package.name}: the confidence of {output.name} is {value:g}, outside 0 to 1")
-    return min(max(value, 0.0), 1.0)
-
-
-def measured(package: Package, output: Output, reading: Reading, confidence: float | None) -> Measurement:
+def measured(answer: Answer) -> list[Measurement]:
     """A length, an angle or an area, computed from the points as they are kept with it.
 
     Raises:
         Unreadable: the points are of another shape, lie beyond the image or have no size in mm, or the number is out of
             the range that the manifest declares.
     """
-    points, _ = _on_source(package, output, reading)
-    regions = _drawn(package, output, reading, points)
-    value = ranged(package, output, _computed(package, output, reading, regions))
-    return Measurement(
-        name=output.name, code=output.code, package=package.name, version=package.version,
-        weights=package.weights_digest(), use_mark=package.manifest.package.use_mark, sources=(reading.source,),
-        value=value, unit=output.unit, regions=regions, geometry=output.geometry or "", confidence=confidence,
-    )  # fmt: skip
+    points, _ = _on_source(answer)
+    regions = _drawn(answer, points)
+    value = ranged(answer.package, answer.output, _computed(answer, regions))
+    return [
+        Measurement(
+            **answer.identity(), value=value, unit=answer.output.unit, regions=regions,
+            geometry=answer.output.geometry or "",
+        )
+    ]  # fmt: skip
 
 
-def landmarks(package: Package, output: Output, reading: Reading, confidence: float | None) -> Landmark:
+def landmarks(answer: Answer) -> list[Landmark]:
     """The points that lie on the image, each with its own confidence where the tensor tells one.
 
     Raises:
         Unreadable: the tensor is of another shape.
     """
-    points, sure = _on_source(package, output, reading)
-    rows, columns = reading.source_shape
+    points, sure = _on_source(answer)
+    rows, columns = answer.reading.source_shape
     regions = [
         Region(
-            image=reading.source, graphic_type="POINT", points=((float(x), float(y)),), label=f"point {number}",
+            image=answer.reading.source, graphic_type="POINT", points=((float(x), float(y)),), label=f"point {number}",
             confidence=None if sure is None else float(np.clip(sure[number - 1], 0, 1)),
         )
         for number, (x, y) in enumerate(points, start=1)
         if 0 <= x <= columns and 0 <= y <= rows
     ]  # fmt: skip
-    return Landmark(
-        name=output.name, code=output.code, package=package.name, version=package.version,
-        weights=package.weights_digest(), use_mark=package.manifest.package.use_mark, sources=(reading.source,),
-        regions=tuple(regions), confidence=confidence,
-    )  # fmt: skip
+    return [Landmark(**answer.identity(), regions=tuple(regions))]
 
 
-def _on_source(package: Package, output: Output, reading: Reading) -> tuple[Points, NDArray[np.float32] | None]:
+def _on_source(answer: Answer) -> tuple[Points, Points | None]:
     """Points (n, 2) as column, row of the source image, and their confidence where the tensor has it."""
-    values = reading.outputs[output.tensor]
-    if values.ndim != 2 or values.shape[1] not in (2, 3):
-        raise Unreadable(
-            f"{package.name}: output {output.tensor!r} has shape {list(values.shape)}; points of 2 or 3 were due"
-        )
+    values, reading = answer.values, answer.reading
     left, top, right, bottom = reading.box
     rows, columns = reading.input_shape
     scale = np.array([(right - left) / columns, (bottom - top) / rows])
-    return values[:, :2].astype(np.float64) * scale + (left, top), values[:, 2] if values.shape[1] == 3 else None
+    return values[:, :2] * scale + (left, top), values[:, 2] if values.shape[1] == 3 else None
 
 
-def _drawn(package: Package, output: Output, reading: Reading, points: Points) -> tuple[Region, ...]:
+def _drawn(answer: Answer, points: Points) -> tuple[Region, ...]:
     """The lines or the closed outline that the number rests on; lines are cut where the image ends."""
-    wanted = POINTS_OF_GEOMETRY.get(output.geometry or "")
-    if (wanted is not None and len(points) != wanted) or len(points) < 2:
-        raise Unreadable(f"{package.name}: {output.name} has {len(points)} points; its geometry takes {wanted or 3}")
+    output, reading = answer.output, answer.reading
+    if len(points) < 2:
+        raise Unreadable(f"{answer.where} has {len(points)} points: too few to draw anything")
     rows, columns = reading.source_shape
     if output.geometry == "angle":
         lines = [_within(line, (columns, rows)) for line in (points[:2], points[2:])]
@@ -94,7 +73,7 @@ def _drawn(package: Package, output: Output, reading: Reading, points: Points) -
         inside = (points >= 0).all() and (points <= (columns, rows)).all()
         lines = [np.vstack([points, points[:1]]) if output.geometry == "area" else points] if inside else [None]
     if any(line is None for line in lines):
-        raise Unreadable(f"{package.name}: {output.name} lies beyond the image")
+        raise Unreadable(f"{answer.where} lies beyond the image")
     labels = ("upper", "lower") if output.geometry == "angle" else ("",)
     return tuple(
         Region(image=reading.source, graphic_type="POLYLINE", points=tuple(map(tuple, line.tolist())), label=label)
@@ -103,16 +82,17 @@ def _drawn(package: Package, output: Output, reading: Reading, points: Points) -
     )
 
 
-def _computed(package: Package, output: Output, reading: Reading, regions: Sequence[Region]) -> float:
+def _computed(answer: Answer, regions: Sequence[Region]) -> float:
     """The number, from the lines and the pixel spacing; an angle without spacing takes pixels as square."""
+    output, reading = answer.output, answer.reading
     if output.unit not in UNITS or (output.unit == "deg") != (output.geometry == "angle"):
-        raise Unreadable(f"{package.name}: {output.name}: a {output.geometry} is not told in {output.unit!r}")
+        raise Unreadable(f"{answer.where}: a {output.geometry} is not told in {output.unit!r}")
     if reading.spacing is None and output.geometry != "angle":
         raise Unreadable(f"the image has no pixel spacing, so {output.name} can't be measured")
     lines = [in_mm(region.points, reading.spacing or (1.0, 1.0)) for region in regions]
     if output.geometry == "angle":
         if any(length(line) == 0 for line in lines):
-            raise Unreadable(f"{package.name}: a line of {output.name} has no length")
+            raise Unreadable(f"{answer.where}: a line has no length")
         return angle_between_lines(*lines)
     return (area(lines[0]) if output.geometry == "area" else length(lines[0])) * UNITS[output.unit]
 

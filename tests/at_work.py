@@ -1,0 +1,84 @@
+"""A package of a test's own at work: its network answers in ONNX Runtime, infer and report do theirs, on one book."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import select
+
+from services.infer.work import Reader
+from services.report.main import Reporter
+from services.report.settings import Settings
+from shared.packages.folder import Package
+from shared.packages.manifest import Manifest
+from shared.result_profiles import DICOM_KINDS
+from shared.serving import open_models
+from shared.settings import Core, Destination
+from shared.stage import Stage, run_next
+from shared.store import Run, open_book
+from shared.store.moves import move
+from shared.study import RunEvent, RunState
+from tests.served import gating
+
+CODE = {"value": "x", "scheme": "99ISO", "meaning": "Something"}
+DESTINATIONS = [
+    Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="A", objects=list(DICOM_KINDS)),
+    Destination(name="ris", kind="mllp", host="h", port=2575),
+]
+
+
+def tiny_package(
+    repository: Path, network: bytes, tensors: Mapping[str, Sequence[int]], outputs: Sequence[dict[str, Any]],
+    image: Sequence[int] = (1, -1, -1), **more: Any,
+) -> Package:  # fmt: skip
+    """`tiny` in `repository`: `tensors` are the outputs' dims by name, `image` those of its input."""
+    folder = repository / "tiny"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.onnx").write_bytes(network)
+    said = [f'{{ name: "{name}", data_type: TYPE_FP32, dims: {list(dims)} }}' for name, dims in tensors.items()]
+    (folder / "config.pbtxt").write_text(
+        'name: "tiny"\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
+        f'input [ {{ name: "image", data_type: TYPE_FP32, dims: {list(image)} }} ]\noutput [ {", ".join(said)} ]\n'
+    )
+    return Package(folder, Manifest.model_validate({
+        "schema": 2, "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": list(image)}]},
+        "package": {"name": "tiny", "version": "1.0.0", "kind": "reader", "title": "Tiny", "intended_use": "none"},
+        "outputs": [{"code": CODE} | output for output in outputs], **more,
+    }), 1)  # fmt: skip
+
+
+@dataclass
+class AtWork:
+    """One study with the files `paths`, and `package` to read it."""
+
+    home: Path
+    package: Package
+    paths: Sequence[Path]
+
+    def __post_init__(self) -> None:
+        self.core = Core(data_dir=self.home / "data")
+        self.book = open_book(f"sqlite:///{self.home}/isocenter.db")
+        self.book.migrate()
+        gating(self.book, self.core.store_dir, self.paths, [("tiny", "reader")])
+        with self.book.write() as session:
+            move(session, session.exec(select(Run)).one(), RunEvent.PASSED)
+
+    def run(self) -> Run:
+        """The run as it stands in the book."""
+        with self.book.read() as session:
+            return session.exec(select(Run)).one()
+
+    def read(self) -> Run:
+        """infer's work."""
+        models = open_models("", self.package.folder.parent, in_process=True)
+        reader = Reader(self.book, self.core.store_dir, {("tiny", "1.0.0"): self.package}, models, 20.0)
+        assert run_next(self.book, Stage("infer", Run, (RunState.READY,), reader.work))
+        return self.run()
+
+    def report(self) -> Path:
+        """report's work: the folder with the run's objects."""
+        reporter = Reporter(self.book, self.core, Settings(), DESTINATIONS, self.package.folder.parent)
+        assert run_next(self.book, Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work))
+        run = self.run()
+        return self.core.results_dir / run.study_instance_uid / run.id

@@ -1,0 +1,70 @@
+"""Tiny ONNX networks, written byte by byte: tests need no library that makes networks."""
+
+import struct
+from collections.abc import Sequence
+
+# onnx.proto3: TensorProto.DataType by Triton's names
+ELEMENTS = {
+    "FP32": 1, "UINT8": 2, "INT8": 3, "UINT16": 4, "INT16": 5, "INT32": 6, "INT64": 7, "STRING": 8, "BOOL": 9,
+    "FP16": 10, "FP64": 11, "UINT32": 12, "UINT64": 13,
+}  # fmt: skip
+FLOAT = ELEMENTS["FP32"]
+Shape = Sequence[int | str]
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def number(field: int, value: int) -> bytes:
+    return varint(field << 3) + varint(value)
+
+
+def block(field: int, value: bytes | str) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return varint(field << 3 | 2) + varint(len(data)) + data
+
+
+def tensor_info(name: str, element: int, shape: Shape) -> bytes:
+    dims = b"".join(block(1, number(1, d) if isinstance(d, int) else block(2, d)) for d in shape)
+    return block(1, name) + block(2, block(1, number(1, element) + block(2, dims)))
+
+
+def node(op: str, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    names = b"".join(block(1, name) for name in inputs) + b"".join(block(2, name) for name in outputs)
+    return names + block(4, op)
+
+
+def constant(name: str, shape: Sequence[int], values: Sequence[float]) -> bytes:
+    dims = b"".join(number(1, d) for d in shape)
+    return dims + number(2, FLOAT) + block(8, name) + block(9, struct.pack(f"<{len(values)}f", *values))
+
+
+def network(
+    nodes: Sequence[bytes], inputs: Sequence[bytes], outputs: Sequence[bytes], constants: Sequence[bytes] = ()
+) -> bytes:
+    """A ModelProto of opset 13."""
+    graph = b"".join(block(1, item) for item in nodes) + block(2, "g")
+    graph += b"".join(block(5, item) for item in constants)
+    graph += b"".join(block(11, item) for item in inputs) + b"".join(block(12, item) for item in outputs)
+    return number(1, 7) + block(7, graph) + block(8, number(2, 13))
+
+
+def of_mean(names: Sequence[str], weights: Sequence[float], biases: Sequence[float]) -> bytes:
+    """image [N,1,H,W] → names[0] [N,k]: weight · the image's mean + bias for each of k; names[1], where it is there,
+    [N,1]: their sum."""
+    k = len(biases)
+    nodes = [
+        node("GlobalAveragePool", ["image"], ["pooled"]), node("Flatten", ["pooled"], ["mean"]),
+        node("MatMul", ["mean", "weights"], ["weighed"]), node("Add", ["weighed", "biases"], [names[0]]),
+        *(node("MatMul", [names[0], "ones"], [name]) for name in names[1:]),
+    ]  # fmt: skip
+    outputs = [tensor_info(names[0], FLOAT, ["n", k]), *(tensor_info(name, FLOAT, ["n", 1]) for name in names[1:])]
+    constants = [constant("weights", [1, k], weights), constant("biases", [k], biases)]
+    if names[1:]:
+        constants.append(constant("ones", [k, 1], [1.0] * k))
+    return network(nodes, [tensor_info("image", FLOAT, ["n", 1, "h", "w"])], outputs, constants)

@@ -1,0 +1,132 @@
+"""Each kind of output from a network's tensor to the objects in the results folder, and what can't be understood."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from shared.cli.main import app
+from shared.findings import Classification, OrdinalGrade, load_findings
+from shared.phantoms.chest_dx import chest_radiograph
+from shared.phantoms.dicom import CHEST_PATIENT, Visit, dx_image
+from shared.study import RunState
+from tests.at_work import CODE, AtWork, tiny_package
+from tests.networks import of_mean
+
+LABELS = [
+    {"name": "opacity", "code": {"value": "112001", "scheme": "DCM", "meaning": "Opacity"}},
+    {"name": "mass", "code": {"value": "4147007", "scheme": "SCT", "meaning": "Mass"}, "threshold": 0.9},
+    {"name": "cyst", "code": {"value": "441457006", "scheme": "SCT", "meaning": "Cyst"}},
+]
+SCALED = [{"step": "scale_percentile"}]
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> list[Path]:
+    chest = chest_radiograph(5, opacities=1, size=(96, 80))
+    image = dx_image(chest.pixels, Visit(CHEST_PATIENT, "ACC-DX"), spacing_mm=chest.spacing_mm)
+    image.save_as(tmp_path / "film.dcm", enforce_file_format=True)
+    return [tmp_path / "film.dcm"]
+
+
+@pytest.fixture
+def opened() -> Iterator[list[AtWork]]:
+    """Whose book is to be closed."""
+    made: list[AtWork] = []
+    yield made
+    for work in made:
+        work.book.close()
+
+
+def of_labels(
+    folder: Path, kind: str, biases: list[float], labels: list[dict[str, Any]] = LABELS, **output: Any
+) -> Any:
+    """A package that says the same of every image: logits `biases`."""
+    network = of_mean(["logits"], [0.0] * len(biases), biases)
+    said = {"name": "found", "tensor": "logits", "kind": kind, "labels": labels} | output
+    return tiny_package(folder / "packages", network, {"logits": [len(biases)]}, [said])
+
+
+def words_of(folder: Path) -> str:
+    """Everything that the run's SR and message say, in one text."""
+    paths = [*folder.glob("SR*.dcm"), *folder.glob("*.hl7")]
+    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in paths)
+
+
+def agrees(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["verify-results", str(folder)])
+    assert done.exit_code == 0, done.output
+
+
+def test_each_label_is_a_finding_of_its_own(tmp_path: Path, films: list[Path], opened: list[AtWork]) -> None:
+    package = of_labels(tmp_path, "multilabel", [2.0, 2.0, -1.0], activation="sigmoid")
+    opened.append(work := AtWork(tmp_path, package, films))
+    run = work.read()
+    assert run.state == RunState.READ, run.reason
+    found = load_findings(run.findings)
+    assert all(isinstance(finding, Classification) for finding in found)
+    assert [(f.name, f.present, round(f.probability, 3)) for f in found if isinstance(f, Classification)] == [
+        ("found.opacity", True, 0.881), ("found.mass", False, 0.881), ("found.cyst", False, 0.269),
+    ]  # fmt: skip
+    folder = work.report()
+    said = words_of(folder)
+    assert all(label["code"]["meaning"] in said for label in LABELS)
+    assert len(list(folder.glob("SC*.dcm"))) == 3
+    agrees(folder)
+
+
+def test_a_grade_is_one_finding_with_the_probability_of_each_step(
+    tmp_path: Path, films: list[Path], opened: list[AtWork]
+) -> None:
+    package = of_labels(tmp_path, "ordinal", [0.0, 2.0, 1.0], activation="softmax")
+    opened.append(work := AtWork(tmp_path, package, films))
+    run = work.read()
+    assert run.state == RunState.READ, run.reason
+    (found,) = load_findings(run.findings)
+    assert isinstance(found, OrdinalGrade)
+    assert found.grade == 1
+    assert [round(grade.probability, 3) for grade in found.grades] == [0.090, 0.665, 0.245]
+    folder = work.report()
+    assert "Mass" in words_of(folder)
+    agrees(folder)
+
+
+def test_what_concepts_add_reaches_the_report(tmp_path: Path, films: list[Path], opened: list[AtWork]) -> None:
+    network = of_mean(["parts", "logit"], [1.0, -1.0], [0.5, 0.25])
+    concepts = [{"name": name, "code": CODE | {"meaning": meaning}} for name, meaning in (("a", "Size"), ("b", "Edge"))]
+    package = tiny_package(
+        tmp_path / "packages", network, {"parts": [2], "logit": [1]},
+        [{"name": "found", "tensor": "logit", "kind": "binary", "activation": "sigmoid"}], preprocess=SCALED,
+        explanation={"kind": "concepts", "tensor": "parts", "concepts": concepts},
+    )  # fmt: skip
+    opened.append(work := AtWork(tmp_path, package, films))
+    run = work.read()
+    assert run.state == RunState.READ, run.reason
+    (found,) = load_findings(run.findings)
+    assert isinstance(found, Classification)
+    assert found.concepts is not None
+    assert sum(part.value for part in found.concepts.contributions) == pytest.approx(0.75)
+    assert "Contributions to the logit" in words_of(work.report())
+
+
+@pytest.mark.parametrize(
+    ("kind", "biases", "output", "reason"),
+    [
+        ("multilabel", [1.0, 2.0], {}, "output 'logits' has shape [2] a row; 3 was due"),
+        ("multilabel", [1.0, 2.0, 0.5], {}, "a probability of found is 2, outside 0 to 1"),
+        ("multilabel", [1.0, float("nan"), 0.0], {"activation": "sigmoid"}, "not finite"),
+        ("ordinal", [1.0] * 4, {"activation": "softmax"}, "has shape [4] a row; 3 was due"),
+        ("ordinal", [0.5, 0.1, 0.1], {}, "the probabilities of the grades sum to 0.7000"),
+        ("ordinal", [-1.0, 1.0], {"activation": "sigmoid"}, "rises from one grade to the next"),
+    ],
+)
+def test_what_can_not_be_understood_ends_the_run_with_the_reason(
+    tmp_path: Path, films: list[Path], opened: list[AtWork], kind: str, biases: list[float], output: dict[str, Any],
+    reason: str,
+) -> None:  # fmt: skip
+    opened.append(work := AtWork(tmp_path, of_labels(tmp_path, kind, biases, **output), films))
+    run = work.read()
+    assert run.state == RunState.DEAD
+    assert reason in run.reason
