@@ -35,6 +35,12 @@ INFERENCE_SECONDS = Histogram(
     "Time that a package took for a study, pixels to findings.",
     ["package", "version"],
 )
+VERSION_LOADED = Gauge(
+    "isocenter_version_loaded",
+    "1 for each version of a package that is to be served and is, 0 for one that is not.",
+    ["package", "version"],
+    multiprocess_mode="livemostrecent",
+)
 MODEL_SECONDS = Histogram("isocenter_model_seconds", "Time of one request to a model.", ["model"])
 
 DELIVERY_ATTEMPTS = Counter(

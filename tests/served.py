@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 from sqlmodel import select
 
-from shared.packages.folder import Package, load_packages
+from shared.packages.installed import Installed
 from shared.serving import Models, open_models
 from shared.serving.triton_server import TritonServer
 from shared.store import Book, Instance, Run, Study
@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY = ROOT / "model_repository"
 
 
-def packages() -> dict[tuple[str, str], Package]:
+def packages() -> Installed:
     """The packages of this checkout, by name and version."""
-    return {(package.name, package.version): package for package in load_packages(REPOSITORY)[0]}
+    return Installed(REPOSITORY)
 
 
 @contextmanager

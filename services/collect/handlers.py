@@ -56,10 +56,9 @@ class StoredInstance:
 
 @dataclass
 class Difference:
-    """What a batch of instances of one study changes in the book; `elsewhere` are known bytes under another name."""
+    """What a batch of instances of one study changes in the book."""
 
     new: list[StoredInstance] = field(default_factory=list)
-    elsewhere: list[StoredInstance] = field(default_factory=list)
     conflicts: list[StoredInstance] = field(default_factory=list)
 
 

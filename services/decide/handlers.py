@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.decide.settings import Rule
@@ -53,6 +53,11 @@ class Choice:
     reason: str
     series: tuple[str, ...] = ()
     priority: int = 5
+
+    def in_version(self, why: str) -> "Choice":
+        """The same, with the reason why it is this version that runs."""
+        words = f"{self.reason}; version {self.package.version}: {why}"
+        return replace(self, reason=words) if self.runs and why else self
 
 
 def choose(study: StudyFacts, packages: Sequence[Package], rules: Sequence[Rule]) -> list[Choice]:

@@ -1,12 +1,12 @@
 """Wires gate: a study with its runs in, the gates' words and the runs' turns out."""
 
 import logging
+from functools import partial
 
 from services.gate.settings import Settings
 from services.gate.work import Gates
 from shared.guard.rooms import GATES, Rooms, bounds
-from shared.packages.folder import usable_packages
-from shared.packages.resources import as_set_here
+from shared.packages.installed import Installed
 from shared.service import start_service
 from shared.serving import open_models
 from shared.serving.triton_door import TritonDoor
@@ -14,6 +14,7 @@ from shared.settings import Triton
 from shared.stage import Stage
 from shared.store import Study
 from shared.study import StudyState
+from shared.versions.loading import VersionLoader
 from shared.worker import run_worker
 
 log = logging.getLogger(__name__)
@@ -23,20 +24,23 @@ def main() -> None:
     """Runs until told to stop."""
     service = start_service("gate")
     settings, triton = service.config.section(Settings), service.config.section(Triton)
-    usable = as_set_here(usable_packages(triton.model_repository), service.config.packages)
-    packages = {(p.name, p.version): p for p in usable}
+    installed = Installed(triton.model_repository, service.config.packages)
     models = open_models(triton.url, triton.model_repository, shared_memory=triton.shared_memory)
     log.info("models are served by: %s", models.description)
+    loader = VersionLoader(models, service.book, installed, gates=True)
     gates = Gates(
-        book=service.book, store_dir=service.core.store_dir, packages=packages,
+        book=service.book, store_dir=service.core.store_dir, packages=installed,
         models=models, timeout_s=triton.timeout_seconds, settings=settings, thresholds=service.config.gates,
+        awaits=loader.awaits,
     )  # fmt: skip
-    rooms = Rooms(GATES, settings.patience["lease"], bounds(packages))
+    rooms = Rooms(GATES, settings.patience["lease"], partial(bounds, installed))
     stage = Stage(
         "gate", Study, (StudyState.GATING,), gates.work,
         only=TritonDoor(models).only, within=rooms.within, **settings.patience,
     )  # fmt: skip
+    loader.start()
     try:
         run_worker(service.book, service.app, stage, service.core, settings.concurrency)
     finally:
+        loader.stop()
         models.close()

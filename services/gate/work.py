@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,14 @@ from shared.findings import Finding, dump_findings
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images
 from shared.packages.folder import Package
+from shared.packages.installed import Installed
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.settings import GateThresholds
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, GateResult, Instance, Order, Run, Study
 from shared.store.moves import Row, move, settle, state_of
 from shared.study import RunEvent, RunState, StudyEvent
+from shared.versions.loading import LOADING
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,12 @@ class Gates:
 
     book: Book
     store_dir: Path
-    packages: Mapping[tuple[str, str], Package]  # by name and version
+    packages: Installed
     models: Models
     timeout_s: float
     settings: Settings
     thresholds: Mapping[str, GateThresholds]
+    awaits: Callable[[Package], bool] = lambda _: False  # whether a version is about to be loaded
 
     def work(self, study_instance_uid: str) -> Save:
         """Asks every gate about every series that a run reads.
@@ -50,6 +53,9 @@ class Gates:
             GiveUp: the study is not in the book.
         """
         outcome = self._read_book(study_instance_uid)
+        for package in (self.packages.get((run.package, run.version)) for run in outcome.runs if run.kind == "gate"):
+            if package and self.awaits(package):
+                raise Retry(f"version {package.version} of {package.name} is being loaded", LOADING, counts=False)
         loaded = {uid: self._load(outcome, uid) for uid in outcome.series}
         self._ask_study_gates(outcome, loaded)
         for uid, frames in loaded.items():
@@ -114,7 +120,7 @@ class Gates:
     def _ask_package(self, run: Run, uid: str, frames: list[Frame] | str) -> tuple[Judgement, list[Finding]]:
         package, own = self.packages.get((run.package, run.version)), self.thresholds.get(run.package)
         if package is None:
-            words = f"the gate could not judge: version {run.version} of {run.package} is no longer installed"
+            words = f"the gate could not judge: {self.packages.missing(run.package, run.version)}"
             return Judgement(run.package, "hold", words, version=run.version), []
         try:
             if isinstance(frames, str):

@@ -1,12 +1,12 @@
 """Wires infer: a run that may be read in, its findings out."""
 
 import logging
+from functools import partial
 
 from services.infer.settings import Settings
 from services.infer.work import Reader
 from shared.guard.rooms import READERS, Rooms, bounds
-from shared.packages.folder import usable_packages
-from shared.packages.resources import as_set_here
+from shared.packages.installed import Installed
 from shared.service import start_service
 from shared.serving import open_models
 from shared.serving.triton_door import TritonDoor
@@ -14,6 +14,7 @@ from shared.settings import Triton
 from shared.stage import Stage
 from shared.store import Run
 from shared.study import RunState
+from shared.versions.loading import VersionLoader
 from shared.worker import run_worker
 
 log = logging.getLogger(__name__)
@@ -23,20 +24,22 @@ def main() -> None:
     """Runs until told to stop."""
     service = start_service("infer")
     settings, triton = service.config.section(Settings), service.config.section(Triton)
-    usable = as_set_here(usable_packages(triton.model_repository), service.config.packages)
-    packages = {(p.name, p.version): p for p in usable}
+    installed = Installed(triton.model_repository, service.config.packages)
     models = open_models(triton.url, triton.model_repository, shared_memory=triton.shared_memory)
     log.info("models are served by: %s", models.description)
+    loader = VersionLoader(models, service.book, installed, gates=False)
     reader = Reader(
-        book=service.book, store_dir=service.core.store_dir, packages=packages,
-        models=models, timeout_s=triton.timeout_seconds,
+        book=service.book, store_dir=service.core.store_dir, packages=installed,
+        models=models, timeout_s=triton.timeout_seconds, awaits=loader.awaits,
     )  # fmt: skip
-    rooms = Rooms(READERS, settings.patience["lease"], bounds(packages))
+    rooms = Rooms(READERS, settings.patience["lease"], partial(bounds, installed))
     stage = Stage(
         "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
         only=TritonDoor(models).only, within=rooms.within, **settings.patience,
     )  # fmt: skip
+    loader.start()
     try:
         run_worker(service.book, service.app, stage, service.core, settings.concurrency)
     finally:
+        loader.stop()
         models.close()

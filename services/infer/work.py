@@ -1,7 +1,7 @@
 """Reads one run: its images through its package's model, and the findings into the book."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,11 +14,13 @@ from shared.findings import Finding, dump_findings
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Reading, Unreadable, read_images, read_series
 from shared.packages.folder import Package
+from shared.packages.installed import Installed
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, Instance, Journal, Run
 from shared.store.moves import Row, move, subject_of
 from shared.study import RunEvent
+from shared.versions.loading import LOADING
 
 NOT_SURE = "is not sure enough of what it sees, so nothing is said"
 
@@ -29,9 +31,10 @@ class Reader:
 
     book: Book
     store_dir: Path
-    packages: Mapping[tuple[str, str], Package]  # by name and version
+    packages: Installed
     models: Models
     timeout_s: float
+    awaits: Callable[[Package], bool] = lambda _: False  # whether a version is about to be loaded
 
     def work(self, run_id: str) -> Save:
         """Reads the run's series, image by image.
@@ -43,7 +46,9 @@ class Reader:
         run, instances = self._read_book(run_id)
         package = self.packages.get((run.package, run.version))
         if package is None:
-            raise GiveUp(f"version {run.version} of {run.package} is not installed: {self._installed(run.package)}")
+            raise GiveUp(f"{self.packages.missing(run.package, run.version)}: put it back, or use another, and replay")
+        if self.awaits(package):
+            raise Retry(f"version {run.version} of {run.package} is being loaded", LOADING, counts=False)
         selector = package.manifest.selector
         # a series may hold views side by side, of which the package reads some
         taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
@@ -103,10 +108,6 @@ class Reader:
                 .order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))
             ).all()
         return run, list(instances)
-
-    def _installed(self, name: str) -> str:
-        versions = sorted(version for package, version in self.packages if package == name)
-        return f"{', '.join(versions)} is" if versions else "no version is"
 
 
 def _by_series(instances: Sequence[Instance]) -> list[list[Instance]]:

@@ -17,7 +17,7 @@ from services.report.settings import Settings
 from services.report.source_files import read_pictures, read_sources
 from shared.arrays import read_array
 from shared.findings import load_findings
-from shared.packages.folder import PackageError, load_package
+from shared.packages.installed import Installed
 from shared.packages.manifest import Manifest, ResultsTable
 from shared.service import start_service
 from shared.settings import Core, Destination, Triton
@@ -38,7 +38,7 @@ class Reporter:
     core: Core
     settings: Settings
     destinations: list[Destination]
-    model_repository: Path
+    packages: Installed
 
     def work(self, run_id: str) -> Save:
         """Makes and writes the run's objects; the outcome is saved by what is returned."""
@@ -64,7 +64,8 @@ class Reporter:
         self._require(paths)
         read = partial(read_array, self.core.data_dir)
         pictures, undrawn = read_pictures(images_to_draw(findings, read), paths)
-        manifest = self._manifest(rows.run.package)
+        package = self.packages.get((rows.run.package, rows.run.version))
+        manifest = package.manifest if package else None  # one that has gone is still reported, under its bare name
         facts = RunFacts(
             study=rows.study, run=rows.run, outcome="held" if held else "read",
             at=rows.first_at, findings=findings,
@@ -83,14 +84,6 @@ class Reporter:
         gone = sum(not path.exists() for path in paths.values())
         if gone:
             raise Retry(f"{gone} of {len(paths)} stored images are not on the disk")
-
-    def _manifest(self, package: str) -> Manifest | None:
-        """The package's manifest; a package that has gone since is still reported, under its bare name."""
-        try:
-            return load_package(self.model_repository / package).manifest
-        except PackageError as error:
-            log.warning("no manifest package=%s cause=%s", package, error)
-            return None
 
 
 def _kinds(manifest: Manifest | None) -> frozenset[str]:
@@ -116,7 +109,7 @@ def main() -> None:
     settings = service.config.section(Settings)
     reporter = Reporter(
         service.book, service.core, settings, service.config.destinations,
-        service.config.section(Triton).model_repository,
+        Installed(service.config.section(Triton).model_repository, service.config.packages),
     )  # fmt: skip
     stage = Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work, **settings.patience)
     run_worker(service.book, service.app, stage, service.core, settings.concurrency)

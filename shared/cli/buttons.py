@@ -72,7 +72,7 @@ def _press(button: str, uid: str, config: Path | None, who: str = "", why: str =
 
     page, _ = open_config(config)
     with opened(page) as book:
-        message = press(book, button, uid, _actor(), who, why)
+        message = press(book, button, uid, actor(), who, why)
     if message:
         fail(message, 1)
     print(f"{button}: done; `isocenter study {uid}` follows it")
@@ -96,7 +96,7 @@ def _press_many(
         fail(problem)
     ask = not yes and has_a_person()
     with opened(page) as book:
-        well = press_many(book, button, wanted, _actor(), why, dry_run, ask)
+        well = press_many(book, button, wanted, actor(), why, dry_run, ask)
     if not well:
         raise typer.Exit(1)
 
@@ -106,7 +106,8 @@ def has_a_person() -> bool:
     return sys.stdin.isatty()
 
 
-def _actor() -> str:
+def actor() -> str:
+    """Who presses, for the journal."""
     return f"cli:{os.environ.get('USER', 'unknown')}"
 
 

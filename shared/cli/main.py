@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shared.cli import package_making, package_validate  # noqa: F401  their commands
+from shared.cli import package_making, package_validate, package_versions  # noqa: F401  their commands
 from shared.cli.buttons import add_buttons
 from shared.cli.opening import ConfigOption, JsonOption, config_path, errors, fail, open_config, opened, problems_of
 from shared.cli.package import app as package_app

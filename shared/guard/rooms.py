@@ -33,20 +33,21 @@ class Use:
 
 @dataclass(frozen=True)
 class Rooms:
-    """For a stage's `within`. `most` says how many at once, for the packages that have a bound."""
+    """For a stage's `within`. `most` tells how many at once, for the packages that have a bound now."""
 
     use: Use
     lease: timedelta
-    most: Mapping[Key, int]
+    most: Callable[[], Mapping[Key, int]]
 
     def within(self, session: Session) -> list[ColumnElement[bool]]:
         """Every row but those that need a package which has its fill."""
-        if not self.most:
+        bounds = self.most()
+        if not bounds:
             return []
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ONE_COUNTS})
         in_hand = self.use.in_hand(session, self.lease)
-        return [not_(self.use.needs(key)) for key, most in self.most.items() if in_hand.get(key, 0) >= most]
+        return [not_(self.use.needs(key)) for key, most in bounds.items() if in_hand.get(key, 0) >= most]
 
 
 def bounds(packages: Mapping[Key, Package]) -> dict[Key, int]:

@@ -1,11 +1,10 @@
 """Package folders: exactly what Triton reads (`config.pbtxt`, `<n>/model.onnx`), plus manifest, card and recipe.
 
-Several versions may lie side by side: `<n>/package.toml` is the manifest of the one that Triton serves as version n,
-and the manifest at the top is the highest's.
+Several versions may lie side by side: `<n>/package.toml` is the manifest of the one that Triton serves as version n.
+The manifest at the top is of one that has none of its own: the one whose weights it names, else the highest.
 """
 
 import hashlib
-import logging
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +14,6 @@ from pydantic import ValidationError
 from shared.packages.manifest import Manifest
 from shared.packages.migrations import to_newest
 from shared.toml_lines import decode_page, describe_errors, parse_page
-
-log = logging.getLogger(__name__)
 
 
 class PackageError(ValueError):
@@ -42,6 +39,11 @@ class Package:
         """The network's file, whether it is there or not."""
         return self.folder / str(self.number or 1) / "model.onnx"
 
+    def called(self, version: str) -> "Package":
+        """The same under another version's name and without weights, for a version that is chosen and not there."""
+        table = self.manifest.package.model_copy(update={"version": version})
+        return Package(self.folder, self.manifest.model_copy(update={"package": table}))
+
     def weights_digest(self) -> str:
         """SHA-256 (hex) of this version's model.onnx, which is what Triton serves; empty where there is none."""
         try:
@@ -66,7 +68,8 @@ class Package:
 @lru_cache(maxsize=256)
 def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
     """Read once for each state of the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_package(folder: Path) -> Package:
@@ -75,53 +78,97 @@ def load_package(folder: Path) -> Package:
     Raises:
         PackageError: there is no manifest, or it is wrong, or the weights are not those that it names.
     """
-    numbers = weight_numbers(folder)
-    return _load(folder, numbers[-1] if numbers else 0, newest=True)
+    number, path = _manifests(folder)[-1]
+    return _load(folder, number, path)
 
 
 def load_versions(folder: Path) -> list[Package]:
-    """Every version in a package folder, the newest last. One below it without a manifest of its own is left out.
+    """Every version in a package folder, the newest last. One without a manifest is left out.
 
     Raises:
         PackageError: a manifest is missing or wrong, two versions have one name, or weights are not those named.
     """
-    older = [n for n in weight_numbers(folder)[:-1] if (folder / str(n) / "package.toml").is_file()]
-    versions = [*(_load(folder, n, newest=False) for n in older), load_package(folder)]
-    names = [package.version for package in versions]
-    for name in names:
-        if names.count(name) > 1:
-            raise PackageError(f"{folder.name}: two versions are called {name}: give each its own package.version")
+    versions, errors = readable_versions(folder)
+    if errors:
+        raise PackageError("\n".join(errors))
     return versions
+
+
+def readable_versions(folder: Path) -> tuple[list[Package], list[str]]:
+    """The versions in a package folder that can be used, the newest last, and what is wrong with the others."""
+    versions: dict[str, Package] = {}
+    errors: list[str] = []
+    for number, path in _manifests(folder):
+        try:
+            package = _load(folder, number, path)
+        except PackageError as error:
+            errors.append(str(error))
+            continue
+        if package.version in versions:
+            errors.append(
+                f"{folder.name}: two versions are called {package.version}: give each its own package.version"
+            )
+        else:
+            versions[package.version] = package
+    return list(versions.values()), errors
+
+
+def _manifests(folder: Path) -> list[tuple[int, Path]]:
+    """Each version's number and its manifest's file, the newest last; a number without a manifest is left out."""
+    top, numbers = folder / "package.toml", weight_numbers(folder)
+    found = {n: folder / str(n) / "package.toml" for n in numbers if (folder / str(n) / "package.toml").is_file()}
+    bare, named = [n for n in numbers if n not in found], _digest_named(top)
+    tops = [n for n in bare if named and named == _weights_of(folder, n)] or [n for n in bare if n == numbers[-1]]
+    found |= dict.fromkeys(tops[:1], top)
+    return sorted(found.items()) or [(0, top)]
+
+
+def _digest_named(path: Path) -> str:
+    """The digest that a manifest names, however wrong the rest of it is."""
+    try:
+        return str(parse_page(decode_page(path.read_bytes())).get("weights", {}).get("digest", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _weights_of(folder: Path, number: int) -> str:
+    path = folder / str(number) / "model.onnx"
+    stat = path.stat()
+    return f"sha256:{_digest(path, stat.st_mtime_ns, stat.st_size)}"
 
 
 def load_packages(model_repository: Path) -> tuple[list[Package], list[str]]:
     """The newest version of all packages below `model_repository`, by name, and what is wrong with the others."""
-    return _each(model_repository, lambda folder: [load_package(folder)])
+    return _each(model_repository, _newest)
 
 
 def load_all_versions(model_repository: Path) -> tuple[list[Package], list[str]]:
     """Every version of all packages below `model_repository`, and what is wrong with the others."""
-    return _each(model_repository, load_versions)
+    return _each(model_repository, readable_versions)
 
 
-def usable_packages(model_repository: Path) -> list[Package]:
-    """The packages that can be used, for a service that starts; what is wrong with the others goes to the log."""
-    packages, errors = load_packages(model_repository)
-    for error in errors:
-        log.error("package left out: %s", error)
-    return packages
+def _newest(folder: Path) -> tuple[list[Package], list[str]]:
+    try:
+        return [load_package(folder)], []
+    except PackageError as error:
+        return [], [str(error)]
 
 
-def _each(model_repository: Path, load: Callable[[Path], list[Package]]) -> tuple[list[Package], list[str]]:
+def _each(
+    model_repository: Path, load: Callable[[Path], tuple[list[Package], list[str]]]
+) -> tuple[list[Package], list[str]]:
     packages: list[Package] = []
     errors: list[str] = []
-    folders = sorted(p.parent for p in model_repository.glob("*/package.toml")) if model_repository.is_dir() else []
-    for folder in folders:
-        try:
-            packages.extend(load(folder))
-        except PackageError as error:
-            errors.append(str(error))
+    for folder in package_folders(model_repository):
+        good, wrong = load(folder)
+        packages.extend(good)
+        errors.extend(wrong)
     return packages, errors
+
+
+def package_folders(model_repository: Path) -> list[Path]:
+    """The folders of packages, by name."""
+    return sorted({path.parent for path in model_repository.glob("*/package.toml")})
 
 
 def weight_numbers(folder: Path) -> list[int]:
@@ -130,9 +177,7 @@ def weight_numbers(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
-def _load(folder: Path, number: int, *, newest: bool) -> Package:
-    own = folder / str(number) / "package.toml"
-    path = folder / "package.toml" if newest and not own.is_file() else own
+def _load(folder: Path, number: int, path: Path) -> Package:
     package = Package(folder, _read(path, folder), number)
     if package.name != folder.name:
         raise PackageError(f"{path}: package.name is {package.name!r}, the folder is {folder.name!r}: make them equal")

@@ -1,8 +1,10 @@
 """What a hospital says of gates and packages in `isocenter.toml`, instead of what their manifests say."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from shared.packages.manifest import DIGEST, VERSION
 
 
 class GateThresholds(BaseModel):
@@ -17,10 +19,15 @@ class GateThresholds(BaseModel):
 
 
 class PackageSettings(BaseModel):
-    """[packages.<name>]: what the hospital says of a package instead of its manifest's `[resources]`."""
+    """[packages.<name>]: what the hospital says of a package instead of its manifest and of `isocenter package use`."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
+    pin: Annotated[str, Field(pattern=VERSION)] | None = None
+    """The version that reads, whatever `isocenter package use` has chosen: no canary beside it."""
+    digest: Annotated[str, Field(pattern=DIGEST)] | None = None
+    """The weights that may read, as `sha256:<hex>`: any other file of this package is refused. Without `pin` it also
+    says which version reads."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=3600)
     """Longest wait for one request to its model; else the manifest's, else triton.timeout_seconds."""
     concurrency: int | None = Field(default=None, ge=1, le=64)

@@ -1,11 +1,12 @@
-"""Reads a package's config.pbtxt the way Triton does, for what runs the package without Triton."""
+"""Reads a package's config.pbtxt the way Triton does: to run it without Triton, and to say which versions it serves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import triton_to_np_dtype
 
@@ -48,15 +49,28 @@ class PackageConfig:
 
 def read_config(path: Path) -> PackageConfig:
     """The configuration in this config.pbtxt. Raises ValueError with the line where it is malformed, OSError."""
-    try:
-        config: Any = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    except text_format.ParseError as error:
-        raise ValueError(f"{path}: {error}") from error
+    config = _parsed(path)
     return PackageConfig(
         max_batch_size=config.max_batch_size,
         inputs=tuple(tensor_config(tensor) for tensor in config.input),
         outputs=tuple(tensor_config(tensor) for tensor in config.output),
     )
+
+
+def config_serving(path: Path, numbers: Sequence[int]) -> str:
+    """The same configuration for Triton's load request (JSON), with these versions served and no others: Triton's
+    model_configuration.md, Version Policy. Raises as `read_config`.
+    """
+    config = _parsed(path)
+    config.version_policy.specific.versions[:] = sorted(numbers)
+    return json_format.MessageToJson(config, preserving_proto_field_name=True)
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    except text_format.ParseError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def tensor_config(tensor: Any) -> TensorConfig:

@@ -1,6 +1,7 @@
 """What a gate or a reader may ask of the models that are served, wherever they run, and how that can fail."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,6 +62,18 @@ class Models(Protocol):
 
     def load(self, model_name: str) -> None:
         """Load the model, or load it anew. Raises ModelUnavailable with the reason where that fails."""
+        ...
+
+    def serve(self, package: Path, numbers: Sequence[int]) -> None:
+        """Have these versions of the package in this folder served, and no others; what is being answered is answered.
+
+        Raises ModelUnavailable with the reason where one of them can't be loaded: then all stays as it was. Raises
+        ValueError or OSError where its config.pbtxt can't be read.
+        """
+        ...
+
+    def served(self) -> dict[str, set[int]]:
+        """The versions of each model that can be asked now. Raises ModelUnavailable where the server is away."""
         ...
 
     def unload(self, model_name: str) -> None:

@@ -49,7 +49,7 @@ class LocalModels:
 
     def __init__(self, model_repository: Path) -> None:
         self._repository = model_repository
-        self._models: dict[str, LoadedModel] = {}
+        self._models: dict[tuple[str, int], LoadedModel] = {}
         self._unloaded: set[str] = set()
         self._lock = threading.Lock()
         logger.warning("models run inside this process, not on Triton repository=%s", model_repository)
@@ -68,9 +68,7 @@ class LocalModels:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> dict[str, Array]:
         """See models.Models.infer; a run that has begun is not broken off, so time is looked at between batches."""
-        model = self._model(model_name)
-        if version not in ("", str(model.version)):
-            raise ModelUnavailable(f"{model_name} has no version {version}: {model.version} is served")
+        model = self._model(model_name, int(version or 0))
         arrays = dict(inputs)
         model.config.check(arrays)
         names = [tensor.name for tensor in model.config.outputs]
@@ -104,14 +102,31 @@ class LocalModels:
 
     def load(self, model_name: str) -> None:
         """Open the model, or open it anew. Raises ModelUnavailable with the reason where that fails."""
+        self.unload(model_name)
         with self._lock:
-            self._models[model_name] = open_model(self._repository / model_name)
             self._unloaded.discard(model_name)
+        self._model(model_name)
+
+    def serve(self, package: Path, numbers: Sequence[int]) -> None:
+        """See models.Models.serve."""
+        for number in numbers:
+            self._model(package.name, number)
+        with self._lock:
+            for name, number in list(self._models):
+                if name == package.name and number not in numbers:
+                    del self._models[name, number]
+
+    def served(self) -> dict[str, set[int]]:
+        """See models.Models.served; others are opened when they are asked."""
+        found: dict[str, set[int]] = {}
+        for name, number in list(self._models):
+            found.setdefault(name, set()).add(number)
+        return found
 
     def unload(self, model_name: str) -> None:
         """Let go of the model."""
         with self._lock:
-            self._models.pop(model_name, None)
+            self._models = {key: model for key, model in self._models.items() if key[0] != model_name}
             self._unloaded.add(model_name)
 
     def statistics(self, model_name: str) -> dict[str, Any]:
@@ -128,21 +143,23 @@ class LocalModels:
         with self._lock:
             self._models.clear()
 
-    def _model(self, model_name: str) -> LoadedModel:
+    def _model(self, model_name: str, number: int = 0) -> LoadedModel:
+        """One version; 0: the highest, as services do."""
         with self._lock:
             if model_name in self._unloaded:
                 raise ModelUnavailable(f"{model_name} is not loaded")
-            if model_name not in self._models:
-                self._models[model_name] = open_model(self._repository / model_name)
-            return self._models[model_name]
+            folder = self._repository / model_name
+            number = number or max(weight_numbers(folder), default=1)
+            if (model_name, number) not in self._models:
+                self._models[model_name, number] = open_model(folder, number)
+            return self._models[model_name, number]
 
 
-def open_model(package: Path) -> LoadedModel:
-    """The package's network, opened. Raises ModelUnavailable with the reason where that fails."""
-    version = max(weight_numbers(package), default=1)  # as services do: the highest
+def open_model(package: Path, version: int) -> LoadedModel:
+    """One version of the package's network, opened. Raises ModelUnavailable with the reason where that fails."""
     model_file = package / str(version) / "model.onnx"
     if not model_file.is_file() or not (package / "config.pbtxt").is_file():
-        raise ModelUnavailable(f"unknown model: {package.name} is not found")
+        raise ModelUnavailable(f"unknown model: version {version} of {package.name} is not found")
     try:
         config = read_config(package / "config.pbtxt")
         session = onnxruntime.InferenceSession(str(model_file), providers=["CPUExecutionProvider"])

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,6 +31,12 @@ KEPT_IDLE = 4
 
 class NoSharedMemory(Exception):
     """No region can be had; send the tensors through gRPC."""
+
+
+def is_this_host(url: str) -> bool:
+    """Whether the address is one of this machine, by its looks: a loopback address or our own name."""
+    host = url.rpartition(":")[0].strip("[]")
+    return url.startswith("unix:") or host in ("localhost", "::1", socket.gethostname()) or host.startswith("127.")
 
 
 def supported() -> bool:

@@ -1,21 +1,30 @@
 """The only code that speaks to Triton: gRPC, with shared memory for the tensors when Triton is on this host."""
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import tritonclient.grpc as triton
 from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException
 
 from shared.serving import triton_tensors
+from shared.serving.model_config import config_serving
 from shared.serving.models import DEFAULT_TIMEOUT_S, Array, Arrays, ModelRefused, ModelUnavailable, infer_in_batches
-from shared.serving.shared_memory_regions import TENSORS, NoSharedMemory, Region, RegionPool, left_behind, supported
-from shared.serving.triton_tensors import Layout, Request
+from shared.serving.shared_memory_regions import (
+    TENSORS,
+    NoSharedMemory,
+    Region,
+    RegionPool,
+    is_this_host,
+    left_behind,
+    supported,
+)
+from shared.serving.triton_errors import AWAY, CALL_TIMEOUT_S, ask_shortly, raise_ours, status
+from shared.serving.triton_tensors import Layout, ModelShape, Request
 
 logger = logging.getLogger(__name__)
 
@@ -28,22 +37,9 @@ CHANNEL = [
     # A proxy set for the web is not for a machine of our own.
     ("grpc.enable_http_proxy", 0),
 ]
-REFUSALS = {"INVALID_ARGUMENT", "UNIMPLEMENTED", "OUT_OF_RANGE", "FAILED_PRECONDITION", "ALREADY_EXISTS"}
-NATIVE_REFUSAL = "onnx runtime error 2:"
-"""How NVIDIA's native backend words ONNX Runtime's INVALID_ARGUMENT, under the status INTERNAL."""
-AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 DEAD_STUB = "is not healthy"
-CALL_TIMEOUT_S = 5.0
 LOAD_TIMEOUT_S = 300.0
 KINDS_REMEMBERED = 1000
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """What has to be known of a model to ask it."""
-
-    max_batch_size: int
-    outputs: tuple[str, ...]
 
 
 class TritonModels:
@@ -55,6 +51,7 @@ class TritonModels:
         self._lock = threading.Lock()
         self._shapes: dict[tuple[str, str], ModelShape] = {}
         self._row_bytes: dict[tuple[Any, ...], dict[str, int]] = {}
+        self._configs: dict[str, str] = {}  # by which `serve` had a model loaded
         self._pool: RegionPool | None = None
         self._swept = False
         self._reviving = threading.Lock()
@@ -89,20 +86,20 @@ class TritonModels:
 
     def live(self) -> bool:
         """Whether the server answers, whatever becomes of a single model."""
-        return bool(_ask_shortly(self._client.is_server_live))
+        return bool(ask_shortly(self._client.is_server_live))
 
     def ready(self) -> bool:
         """Whether the server answers, and with it every model that it was told to load."""
-        return bool(_ask_shortly(self._client.is_server_ready))
+        return bool(ask_shortly(self._client.is_server_ready))
 
     def server_id(self) -> str:
         """The name that the server was started with (--id); empty where none answers."""
-        answer = _ask_shortly(self._client.get_server_metadata)
+        answer = ask_shortly(self._client.get_server_metadata)
         return str(answer.name) if answer else ""
 
     def model_ready(self, model_name: str) -> bool:
         """Whether the model can be asked now."""
-        return bool(_ask_shortly(self._client.is_model_ready, model_name))
+        return bool(ask_shortly(self._client.is_model_ready, model_name))
 
     def load(self, model_name: str) -> None:
         """Load the model, or load it anew. Raises ModelUnavailable with the reason where that fails."""
@@ -111,6 +108,24 @@ class TritonModels:
             self._client.load_model(model_name, client_timeout=LOAD_TIMEOUT_S)
         except InferenceServerException as error:
             raise ModelUnavailable(f"{model_name} can't be loaded: {error.message()}") from error
+
+    def serve(self, package: Path, numbers: Sequence[int]) -> None:
+        """See models.Models.serve; versions that stay are not loaded anew, and their requests go on."""
+        self._forget(package.name)
+        config = config_serving(package / "config.pbtxt", numbers)
+        try:
+            self._client.load_model(package.name, config=config, client_timeout=LOAD_TIMEOUT_S)
+        except InferenceServerException as error:
+            raise ModelUnavailable(f"{package.name} can't be loaded: {error.message()}") from error
+        self._configs[package.name] = config
+
+    def served(self) -> dict[str, set[int]]:
+        """See models.Models.served."""
+        found: dict[str, set[int]] = {}
+        for model in self._index():
+            if model.state == "READY":
+                found.setdefault(model.name, set()).add(int(model.version))
+        return found
 
     def unload(self, model_name: str) -> None:
         """Let go of the model; returns when it no longer answers."""
@@ -132,11 +147,17 @@ class TritonModels:
 
     def repository_index(self) -> dict[str, tuple[str, str]]:
         """Every model of the repository with its state (READY, UNAVAILABLE, …; empty if never loaded) and reason."""
+        found: dict[str, tuple[str, str]] = {}
+        for model in self._index():
+            if found.get(model.name, ("",))[0] != "READY":  # it may have versions that are not
+                found[model.name] = (model.state, model.reason)
+        return found
+
+    def _index(self) -> Any:
         try:
-            answer = self._client.get_model_repository_index(client_timeout=CALL_TIMEOUT_S)
+            return self._client.get_model_repository_index(client_timeout=CALL_TIMEOUT_S).models
         except InferenceServerException as error:
             raise_ours(error)
-        return {model.name: (model.state, model.reason) for model in answer.models}
 
     def close(self) -> None:
         """Let go of the connection and of all memory."""
@@ -243,7 +264,7 @@ class TritonModels:
         try:
             logger.warning("triton lost the process of model=%s and loads it anew", model_name)
             self._client.unload_model(model_name, client_timeout=LOAD_TIMEOUT_S)
-            self._client.load_model(model_name, client_timeout=LOAD_TIMEOUT_S)
+            self._client.load_model(model_name, config=self._configs.get(model_name), client_timeout=LOAD_TIMEOUT_S)
         except InferenceServerException as error:
             logger.warning("triton can't load model=%s reason=%s", model_name, error.message())
         finally:
@@ -271,30 +292,3 @@ class TritonModels:
 
     def _unregister(self, name: str) -> None:
         self._client.unregister_system_shared_memory(name, client_timeout=CALL_TIMEOUT_S)
-
-
-def _ask_shortly(ask: Any, *what: str) -> Any:
-    """The answer, or None."""
-    try:
-        return ask(*what, client_timeout=CALL_TIMEOUT_S)
-    except InferenceServerException:
-        return None
-
-
-def is_this_host(url: str) -> bool:
-    """Whether the address is one of this machine, by its looks: a loopback address or our own name."""
-    host = url.rpartition(":")[0].strip("[]")
-    return url.startswith("unix:") or host in ("localhost", "::1", socket.gethostname()) or host.startswith("127.")
-
-
-def status(error: InferenceServerException) -> str:
-    """The gRPC status by name, such as UNAVAILABLE."""
-    return str(error.status()).removeprefix("StatusCode.")
-
-
-def raise_ours(error: InferenceServerException) -> NoReturn:
-    """Triton's error as one of ours."""
-    message = f"{status(error)}: {error.message()}"
-    if status(error) in REFUSALS or NATIVE_REFUSAL in message:
-        raise ModelRefused(message) from error
-    raise ModelUnavailable(message) from error

@@ -17,6 +17,14 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
+class ModelShape:
+    """What has to be known of a model to ask it."""
+
+    max_batch_size: int
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Request:
     """One request to one model, of at most max_batch_size rows."""
 

@@ -19,6 +19,7 @@ from shared.store.tables import (
     Study,
     utc_now,
 )
+from shared.store.version_tables import PackageChoice
 
 __all__ = [
     "Book",
@@ -32,6 +33,7 @@ __all__ = [
     "Order",
     "Outbox",
     "Pace",
+    "PackageChoice",
     "Quarantine",
     "Reconciliation",
     "Removal",

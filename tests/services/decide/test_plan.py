@@ -7,11 +7,16 @@ import pytest
 from sqlmodel import select
 
 from services.decide.handlers import Choice
+from services.decide.main import work
 from services.decide.plan import find_order, input_digest, instances_of, save_decision, study_facts
+from services.decide.settings import Settings
 from shared.packages.folder import load_packages
+from shared.packages.installed import Installed
 from shared.store import Delivery, Instance, Journal, Order, Run, Study
 from shared.store.moves import move
 from shared.study import RunEvent, StudyEvent
+from shared.versions.choice import use
+from tests.versioned import NAME, add_version
 
 
 @pytest.fixture
@@ -222,3 +227,19 @@ def test_what_a_superseded_run_has_still_to_send_is_not_sent_and_a_run_comes_bac
         move(session, session.get(Study, "1.2"), StudyEvent.REPLAYED)
     assert decide(book, package) == "gating"
     assert {key: run.state for key, run in runs_of(book).items()} == {first: "waiting"}
+
+
+def test_the_version_that_was_chosen_runs_and_the_journal_says_why(book, tmp_path):
+    for number in (1, 2):
+        add_version(tmp_path / "models", number)
+    installed = Installed(tmp_path / "models")
+    with book.write() as session:
+        study = new_study(session)
+        session.add(instance("1.2.1.1"))
+        use(session, installed, NAME, "1.0.0", who="anna", why="2.0.0 is too eager")
+        session.flush()
+        work(installed, Settings())(session, study)
+        (run,) = session.exec(select(Run)).all()
+        assert (run.package, run.version) == (NAME, "1.0.0")
+        line = session.exec(select(Journal).where(Journal.subject == "package scale 1.0.0")).one()
+        assert line.reason == "fits 1 of 1 series; version 1.0.0: chosen by anna: 2.0.0 is too eager"

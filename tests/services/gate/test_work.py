@@ -205,4 +205,4 @@ def test_a_package_that_is_gone_holds_its_run_with_the_reason(tmp_path: Path, bo
     work(book, gates(book, tmp_path / "store", away))
     run = run_of(book, "motion_old")
     assert run.state == RunState.HOLDING
-    assert "no longer installed" in run.reason
+    assert "version 1.0.0 of motion_old is not installed" in run.reason

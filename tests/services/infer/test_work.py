@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from services.infer.work import Reader
 from shared.findings import Classification, load_findings
-from shared.packages.resources import as_set_here
+from shared.packages.installed import Installed
 from shared.packages.settings import PackageSettings
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
@@ -136,7 +136,10 @@ def test_a_version_that_is_not_installed_ends_the_run(tmp_path: Path, book: Book
     ready(book, tmp_path / "store", [write(tmp_path, "dx")], ("chest_old", "reader"))
     run = read(book, tmp_path / "store", away)
     assert run.state == RunState.DEAD
-    assert run.reason == "version 1.0.0 of chest_old is not installed: no version is"
+    assert (
+        run.reason
+        == "version 1.0.0 of chest_old is not installed: no version is: put it back, or use another, and replay"
+    )
     away.close()
 
 
@@ -162,9 +165,9 @@ class Silent:
 
 def test_a_package_has_its_own_time_out_and_attempts(tmp_path: Path, book: Book) -> None:
     ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 64))])
-    here = as_set_here(packages().values(), {"chest_opacity": PackageSettings(timeout_seconds=7.5, most_attempts=2)})
+    here = Installed(REPOSITORY, {"chest_opacity": PackageSettings(timeout_seconds=7.5, most_attempts=2)})
     silent = Silent()
-    reader = Reader(book, tmp_path / "store", {(p.name, p.version): p for p in here}, silent, 20.0)  # type: ignore[arg-type]
+    reader = Reader(book, tmp_path / "store", here, silent, 20.0)  # type: ignore[arg-type]
     stage = Stage(
         "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
         first_delay=timedelta(0), most_attempts=10,

@@ -15,6 +15,7 @@ from services.report.identity import control_id
 from services.report.main import Reporter
 from services.report.settings import Settings
 from shared.findings import dump_findings
+from shared.packages.installed import Installed
 from shared.settings import Core, Destination
 from shared.stage import Stage, run_next
 from shared.store import Book, Delivery, GateResult, Instance, Journal, Outbox, Run, Study
@@ -36,7 +37,7 @@ def home(tmp_path: Path) -> Core:
 
 @pytest.fixture
 def reporter(book: Book, home: Core, tmp_path: Path) -> Reporter:
-    return Reporter(book, home, Settings(), DESTINATIONS, tmp_path / "no packages here")
+    return Reporter(book, home, Settings(), DESTINATIONS, Installed(tmp_path / "no packages here"))
 
 
 @pytest.fixture
@@ -284,7 +285,7 @@ def test_without_destinations_the_study_ends(
     book: Book, home: Core, tmp_path: Path, enter_run: Callable[..., str]
 ) -> None:
     enter_run()
-    alone = Reporter(book, home, Settings(), [], tmp_path)
+    alone = Reporter(book, home, Settings(), [], Installed(tmp_path))
     run_next(book, Stage("report", Run, (RunState.READ,), alone.work))
     assert the_run(book).state == RunState.DELIVERED
     with book.read() as session:

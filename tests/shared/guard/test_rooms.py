@@ -19,6 +19,11 @@ LEASE = timedelta(seconds=60)
 SLOW, QUICK = ("slow", "1.0.0"), ("quick", "1.0.0")
 
 
+def one_slow():
+    """One of the slow package at once."""
+    return {SLOW: 1}
+
+
 def ready_runs(book, **counts):
     with book.write() as session:
         make = Maker(session)
@@ -46,7 +51,7 @@ class Worker:
 
     def __init__(self, book, most):
         self.book = book
-        rooms = Rooms(READERS, LEASE, most)
+        rooms = Rooms(READERS, LEASE, lambda: most)
         self.stage = Stage("infer", Run, (RunState.READY,), self.work, lease=LEASE, within=rooms.within)
 
     def work(self, run_id):
@@ -97,7 +102,7 @@ def test_a_package_that_has_its_fill_is_passed_over(book, most, expected):
             taken.append(session.get_one(Run, run_id).package)
         raise GiveUp("read")
 
-    rooms = Rooms(READERS, LEASE, {SLOW: most, **({QUICK: 0} if not most else {})})
+    rooms = Rooms(READERS, LEASE, lambda: {SLOW: most, **({QUICK: 0} if not most else {})})
     stage = Stage("infer", Run, (RunState.READY,), work, within=rooms.within)
     assert waiting(book, stage) == len(expected)
     while run_next(book, stage):
@@ -107,7 +112,7 @@ def test_a_package_that_has_its_fill_is_passed_over(book, most, expected):
 
 def test_a_lease_that_has_run_out_takes_no_room(book):
     ready_runs(book, slow=2)
-    stage = Stage("infer", Run, (RunState.READY,), lambda _: None, within=Rooms(READERS, LEASE, {SLOW: 1}).within)
+    stage = Stage("infer", Run, (RunState.READY,), lambda _: None, within=Rooms(READERS, LEASE, one_slow).within)
     with book.write() as session:
         run = session.exec(select(Run)).first()
         run.lease_owner, run.lease_until = "dead", database_now(session) - timedelta(seconds=1)
@@ -117,7 +122,7 @@ def test_a_lease_that_has_run_out_takes_no_room(book):
 
 def test_a_gate_package_has_its_concurrency_by_studies(book):
     gating_studies(book, slow=2, quick=1)
-    stage = Stage("gate", Study, (StudyState.GATING,), lambda _: None, within=Rooms(GATES, LEASE, {SLOW: 1}).within)
+    stage = Stage("gate", Study, (StudyState.GATING,), lambda _: None, within=Rooms(GATES, LEASE, one_slow).within)
     assert waiting(book, stage) == 3
     with book.write() as session:
         run = session.exec(select(Run).where(Run.package == "slow")).first()

@@ -16,8 +16,9 @@ from tritonclient.utils import triton_to_np_dtype
 
 from shared.serving import shared_memory_regions
 from shared.serving.models import Array, ModelRefused, ModelUnavailable
+from shared.serving.shared_memory_regions import is_this_host
 from shared.serving.triton_environment import find_environment
-from shared.serving.triton_grpc import TritonModels, is_this_host
+from shared.serving.triton_grpc import TritonModels
 from shared.serving.triton_server import TritonServer
 
 pytestmark = pytest.mark.triton

@@ -1,5 +1,7 @@
 """Images that retention has removed come again: the study is read when it is whole, and never in part."""
 
+from pathlib import Path
+
 import pytest
 from sqlmodel import select
 
@@ -8,6 +10,7 @@ from services.collect.store.index import write_rows
 from services.collect.store.reconcile import reconcile
 from services.decide.main import work
 from services.decide.settings import Settings
+from shared.packages.installed import Installed
 from shared.store import Instance, Study, utc_now
 from shared.store.moves import move
 from shared.study import StudyEvent
@@ -39,7 +42,7 @@ def decided(book) -> Study:
     with book.write() as session:
         study = session.get_one(Study, STUDY)
         move(session, study, StudyEvent.COMPLETED)
-        work([], Settings())(session, study)
+        work(Installed(Path("no packages here")), Settings())(session, study)
     with book.read() as session:
         return session.get_one(Study, STUDY)
 
