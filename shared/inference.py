@@ -1,15 +1,9 @@
-"""Frames → rows → batches → model → raw outputs, the same for gate packages and readers.
-
-Pixels are decoded and prepared by a few threads while the model works on the rows before, and never more than a few
-batches are in memory, however long the series.
-"""
+"""Frames → rows → model → raw outputs, the same for gate packages and readers."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,56 +11,65 @@ from numpy.typing import NDArray
 from shared import metrics
 from shared.findings import SourceImage
 from shared.imaging.frames import Frame
-from shared.imaging.image import Box, ModelImage
-from shared.imaging.steps import Applied, StepError, compile_steps
+from shared.imaging.grid import Box, Grid, NoVolume
+from shared.imaging.volume import Volume
 from shared.packages.folder import Package
 from shared.packages.manifest import Tensor
+from shared.rows import Row, Unreadable, fits, image_batches, series_row
 from shared.serving.models import Models
 
-MOST_ROWS = 16
-"""Rows that are sent at once."""
-MOST_BYTES = 64 << 20
-"""Bytes of input that are sent at once, unless one row is larger."""
-MOST_SERIES_BYTES = 1 << 30
-"""Bytes of a whole series' input: Triton holds it several times."""
-_THREADS = 2
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class Unreadable(Exception):
-    """The package can never read this input, or its model answers nonsense; the text is the reason in words."""
+__all__ = ["Reading", "Unreadable", "read_images", "read_series"]
 
 
 @dataclass(frozen=True)
 class Reading:
     """What the model says of one row.
 
-    `box` is where the model's whole input lies on the source image: left, top, right, bottom in source pixels, beyond
-    the image where it was padded. `blank` is whether the source had no contrast at all, so that no answer means much.
+    `grid` is where the voxels of its input lie on the images and in the patient; `blank` is whether the images had no
+    contrast at all, so that no answer means much.
     """
 
-    source: SourceImage
-    source_shape: tuple[int, int]  # rows, columns
-    box: Box
+    grid: Grid
     blank: bool
     outputs: Mapping[str, NDArray[np.float32]]  # by tensor, without the row's dimension
-    input_shape: tuple[int, int] = (1, 1)  # rows, columns of the model's input, which lies on `box`
-    spacing: tuple[float, float] | None = None  # mm between rows, between columns of the source
-    images: tuple[SourceImage, ...] = ()  # of a whole series, in the order of the slices; empty: the one source
+
+    @property
+    def source(self) -> SourceImage:
+        """The image that the row was made of, of several the first."""
+        return self.grid.source.images[0]
 
     @property
     def sources(self) -> tuple[SourceImage, ...]:
         """Every image that the row was made of."""
-        return self.images or (self.source,)
+        return self.grid.images
 
+    @property
+    def source_shape(self) -> tuple[int, int]:
+        """Rows and columns of a source image."""
+        return self.grid.source.shape[1:]
 
-@dataclass(frozen=True)
-class _Row:
-    frame: Frame
-    image: ModelImage
-    blank: bool
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Rows and columns of the model's input, which lies on `box`."""
+        return self.grid.shape[1:]
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """mm between rows and between columns of the source."""
+        return self.grid.source.spacing[1:] if self.grid.source.spacing else None
+
+    @property
+    def box(self) -> Box:
+        """Where the model's whole input lies on the source image: left, top, right, bottom in source pixels, beyond the
+        image where it was padded.
+
+        Raises:
+            Unreadable: its rows and columns are not those of the image.
+        """
+        try:
+            return self.grid.box
+        except NoVolume as error:
+            raise Unreadable(str(error)) from None
 
 
 def read_images(package: Package, frames: Sequence[Frame], models: Models, timeout_s: float) -> Iterator[Reading]:
@@ -81,11 +84,8 @@ def read_images(package: Package, frames: Sequence[Frame], models: Models, timeo
     """
     if package.manifest.grouping.by != "image":
         raise Unreadable(f"{package.name} reads a whole {package.manifest.grouping.by}, not single images")
-    prepare = _steps(package)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
-        rows = _in_order(pool, lambda frame: _row(package, frame, prepare), frames, _ahead(frames))
-        for batch in _batches(rows):
-            yield from _read(package, batch, models, timeout_s)
+    for batch in image_batches(package, frames):
+        yield from _read(package, batch, models, timeout_s)
 
 
 def read_series(package: Package, frames: Sequence[Frame], models: Models, timeout_s: float) -> Reading:
@@ -101,109 +101,31 @@ def read_series(package: Package, frames: Sequence[Frame], models: Models, timeo
     manifest = package.manifest
     if manifest.grouping.by != "series":
         raise Unreadable(f"{package.name} reads a whole {manifest.grouping.by}, not a series")
-    prepare = _steps(package)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
-        rows = list(_in_order(pool, lambda frame: _prepared(frame, prepare), frames, _ahead(frames)))
-    inputs = {tensor.name: _of_series(package, tensor, rows) for tensor in manifest.tensors.inputs}
+    row = series_row(package, frames)
+    inputs = {tensor.name: _of_series(package, tensor, row.volume) for tensor in manifest.tensors.inputs}
     outputs = {tensor: values[0] for tensor, values in _asked(package, inputs, 1, models, timeout_s).items()}
-    first = rows[0]
-    return Reading(
-        first.frame.source, first.image.source_shape, first.image.source_box(), all(row.blank for row in rows),
-        outputs, first.image.shape, first.image.source_spacing, tuple(row.frame.source for row in rows),
-    )  # fmt: skip
+    return Reading(row.volume.grid, row.blank, outputs)
 
 
-def _of_series(package: Package, tensor: Tensor, rows: Sequence[_Row]) -> NDArray[np.float32]:
+def _of_series(package: Package, tensor: Tensor, volume: Volume) -> NDArray[np.float32]:
     """One input of a series' row, with the row's dimension first."""
     if tensor.source == "slice_mask":
-        return np.ones((1, len(rows)), np.float32)
+        return np.ones((1, volume.shape[0]), np.float32)
     if tensor.source != "pixels":
         raise Unreadable(f"{package.name}: input {tensor.name} is of {tensor.source}, which are not made yet")
-    shapes = list(dict.fromkeys(row.image.shape for row in rows))
-    if len(shapes) > 1:
-        raise Unreadable(f"the prepared slices have different shapes ({shapes[0]} and {shapes[1]}): they are no volume")
-    if len(rows) * rows[0].image.pixels.nbytes > MOST_SERIES_BYTES:
-        raise Unreadable(f"{len(rows)} slices of {shapes[0]} are more than {MOST_SERIES_BYTES >> 20} MiB")
-    stacked = np.stack([row.image.pixels for row in rows])[np.newaxis]
-    if not _fits(tensor.shape, stacked.shape):
-        raise Unreadable(f"the prepared series has shape {list(stacked.shape)}, {package.name} takes {tensor.shape}")
-    return stacked[np.newaxis]
+    if not fits(tensor.shape, volume.array.shape):
+        given = list(volume.array.shape)
+        raise Unreadable(f"the prepared series has shape {given}, {package.name} takes {tensor.shape}")
+    return volume.array[np.newaxis]
 
 
-def _steps(package: Package) -> Applied:
-    try:
-        return compile_steps(package.manifest.preprocess)
-    except StepError as error:
-        raise Unreadable(f"{package.name}: {error}") from None
-
-
-def _fits(wanted: Sequence[int], given: Sequence[int]) -> bool:
-    return len(wanted) == len(given) and all(want in (-1, have) for want, have in zip(wanted, given, strict=True))
-
-
-def _ahead(frames: Sequence[Frame]) -> int:
-    """How many rows may be prepared before they are read: as many as two requests hold, if they are not shrunk."""
-    largest = max((4 * frame.rows * frame.columns for frame in frames), default=1)
-    return max(_THREADS, min(2 * MOST_ROWS, 2 * MOST_BYTES // largest))
-
-
-def _row(package: Package, frame: Frame, prepare: Applied) -> _Row:
-    row = _prepared(frame, prepare)
-    wanted, given = package.manifest.tensors.pixels.shape, (1, *row.image.shape)
-    if not _fits(wanted, given):
-        raise Unreadable(f"the prepared image has shape {list(given)}, {package.name} takes {wanted}")
-    return row
-
-
-def _prepared(frame: Frame, prepare: Applied) -> _Row:
-    image = ModelImage.of(frame)
-    blank = bool(image.pixels.min() == image.pixels.max())
-    prepared = prepare(image)
-    if not np.isfinite(prepared.pixels).all():
-        raise Unreadable("the pixels are not finite numbers after preprocessing")
-    return _Row(frame, prepared, blank)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """The results in order, at most `ahead` of them waiting; what is not begun is dropped when the reader stops."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    """Rows of one shape together, up to the bounds."""
-    batch: list[_Row] = []
-    for row in rows:
-        full = len(batch) >= MOST_ROWS or (len(batch) + 1) * row.image.pixels.nbytes > MOST_BYTES
-        if batch and (full or batch[0].image.shape != row.image.shape):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-def _read(package: Package, batch: list[_Row], models: Models, timeout_s: float) -> list[Reading]:
-    inputs = {package.manifest.tensors.pixels.name: np.stack([row.image.pixels[np.newaxis] for row in batch])}
+def _read(package: Package, batch: list[Row], models: Models, timeout_s: float) -> list[Reading]:
+    inputs = {package.manifest.tensors.pixels.name: np.stack([row.image for row in batch])}
     outputs = _asked(package, inputs, len(batch), models, timeout_s)
     return [
-        Reading(
-            row.frame.source, row.image.source_shape, row.image.source_box(), row.blank,
-            {tensor: values[n] for tensor, values in outputs.items()}, row.image.shape, row.image.source_spacing,
-        )
+        Reading(row.volume.grid, row.blank, {tensor: values[n] for tensor, values in outputs.items()})
         for n, row in enumerate(batch)
-    ]  # fmt: skip
+    ]
 
 
 def _asked(

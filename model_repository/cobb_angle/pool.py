@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from shared.imaging.image import ModelImage
 from shared.imaging.steps import compile_steps
+from shared.imaging.volume import Volume
 from shared.packages.folder import load_package
 from shared.phantoms.spine import CURVES
 from shared.phantoms.spine_dx import spine_radiograph
@@ -31,21 +31,21 @@ class Pool:
     aspect: NDArray[np.float32]
 
 
-def preprocess(pixels: NDArray[np.float32], spacing_mm: tuple[float, float] | None = None) -> ModelImage:
+def preprocess(pixels: NDArray[np.float32], spacing_mm: tuple[float, float] | None = None) -> Volume:
     """One image of bright bones by the manifest's own steps."""
     steps = compile_steps(load_package(Path(__file__).parent).manifest.preprocess)
-    return steps(ModelImage(pixels.astype(np.float32), pixels.shape, source_spacing=spacing_mm))
+    return steps(Volume.image(pixels, spacing_mm))
 
 
-def to_input(image: ModelImage, points: NDArray[np.floating]) -> NDArray[np.float64]:
+def to_input(image: Volume, points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Points (..., 2) of the source image, column and row, in pixels of the network's input."""
-    back = np.linalg.inv(image.to_source)
-    return points @ back[:2, :2].T + back[:2, 2]
+    back = np.linalg.inv(image.grid.to_source)
+    return points @ back[:2, :2].T + back[:2, 3]
 
 
-def to_source(image: ModelImage, points: NDArray[np.floating]) -> NDArray[np.float64]:
+def to_source(image: Volume, points: NDArray[np.floating]) -> NDArray[np.float64]:
     """The inverse of `to_input`."""
-    return points @ image.to_source[:2, :2].T + image.to_source[:2, 2]
+    return points @ image.grid.to_source[:2, :2].T + image.grid.to_source[:2, 3]
 
 
 def load_pool(folder: Path, first_seed: int, count: int, *, workers: int = 1) -> Pool:
@@ -70,7 +70,7 @@ def _write_chunk(path: Path, first_seed: int) -> None:
         spine = spine_radiograph(seed)
         image = preprocess(spine.pixels, spine.spacing_mm)
         aspect = spine.spacing_mm[1] / spine.spacing_mm[0]
-        shown = np.round(image.pixels * 255).astype(np.uint8)
+        shown = np.round(image.array[0, 0] * 255).astype(np.uint8)
         rows.append((shown, to_input(image, spine.corners), spine.cobb_degrees, CURVES.index(spine.curve), aspect))
     images, corners, cobb, curve, aspects = zip(*rows, strict=True)
     partial = path.with_suffix(".partial.npz")

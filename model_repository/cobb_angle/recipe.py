@@ -47,7 +47,7 @@ def export(network: CobbNetwork, path: Path) -> None:
 
 def write_golden(out: Path) -> None:
     """A spine in a few greys, which half precision holds exactly, and what the exported graph says of it."""
-    pixels = preprocess(*film_of(spine_radiograph(GOLDEN_SEED, 40.0, "thoracic"))).pixels
+    pixels = preprocess(*film_of(spine_radiograph(GOLDEN_SEED, 40.0, "thoracic"))).array[0, 0]
     image = (np.round(pixels * GREYS) / GREYS).astype(np.float16)[None, None]
     said = open_session(out / "1" / "model.onnx").run(OUTPUTS, {"image": image.astype(np.float32)})
     (out / "golden").mkdir(exist_ok=True)

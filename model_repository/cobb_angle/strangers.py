@@ -15,7 +15,7 @@ def strange_films(seed: int, count: int) -> NDArray[np.uint8]:
     """Inputs of the network that show a chest, a head, nothing, noise and blots in turn, (count, 1024, 512)."""
     heads = brain_volume(seed, slices=max(1, count // len(KINDS)), size=192)
     films = [_film(KINDS[number % len(KINDS)], seed + number, heads, number // len(KINDS)) for number in range(count)]
-    return np.stack([np.round(preprocess(film).pixels * 255).astype(np.uint8) for film in films])
+    return np.stack([np.round(preprocess(film).array[0, 0] * 255).astype(np.uint8) for film in films])
 
 
 def _film(kind: str, seed: int, heads: NDArray[np.float32], number: int) -> NDArray[np.float32]:

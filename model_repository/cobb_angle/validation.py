@@ -43,7 +43,7 @@ def read(session: onnxruntime.InferenceSession, film: Film) -> Reading:
     """The package's own steps, the graph, and the angle between the lines once they are back on the film, in mm."""
     pixels, spacing = film
     image = preprocess(pixels, spacing)
-    landmarks, lines, confidence = session.run(None, {"image": image.pixels[None, None]})
+    landmarks, lines, confidence = session.run(None, {"image": image.array})
     on_film = to_source(image, lines[0])
     return Reading(degrees(on_film, spacing), float(confidence[0, 0]), on_film, to_source(image, landmarks[0, :, :2]))
 

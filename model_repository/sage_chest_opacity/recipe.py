@@ -81,7 +81,7 @@ def _measure(
 
 def _white_noise(sage: Sage, target: Target, data: Path | None) -> Scored:
     """The gate's word on pictures of nothing, of the size of the images kept out."""
-    pixels = next(images(target, data, "held_out", 0, 1))[0].pixels
+    pixels = next(images(target, data, "held_out", 0, 1))[0].array[0, 0]
     rows = [target.row(image_of(np.random.default_rng(n).normal(1000, 200, pixels.shape))) for n in range(20)]
     views, answers = np.stack([view_of(row) for row in rows]), np.stack([target.answer(row) for row in rows])
     return score(sage, Pool(views, answers, np.zeros(len(rows), np.float32)))

@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +26,8 @@ from sage_network import resized
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.imaging.frames import load_frames
-from shared.imaging.image import ModelImage
 from shared.imaging.steps import compile_steps
+from shared.imaging.volume import Volume
 from shared.packages.folder import load_package
 
 CHUNK = 50
@@ -68,9 +68,9 @@ class Target:
         """Whether an answer is one or several probabilities, and not a number in a unit."""
         return self.output.kind in ("binary", "multilabel", "ordinal")
 
-    def row(self, image: ModelImage) -> Row:
+    def row(self, image: Volume) -> Row:
         """One input row by the manifest's steps, (channels, rows, columns)."""
-        return np.asarray(self._prepare(image).pixels, np.float32)[None]
+        return self._prepare(image).array[:, 0]
 
     def answer(self, row: Row) -> NDArray[np.float32]:
         """The package's numbers (values,) for a row; probabilities where it gives such."""
@@ -97,24 +97,24 @@ def view_of(row: Row) -> NDArray[np.float16]:
     return resized(torch.tensor(row)[None])[0].numpy().astype(np.float16)
 
 
-def image_of(pixels: NDArray[np.generic]) -> ModelImage:
+def image_of(pixels: NDArray[np.generic]) -> Volume:
     """Stored values (rows, columns) that come from no file."""
-    return ModelImage(pixels.astype(np.float32), (pixels.shape[0], pixels.shape[1]))
+    return Volume.image(pixels)
 
 
-def changed(image: ModelImage, pixels: NDArray[np.float32]) -> ModelImage:
+def changed(image: Volume, pixels: NDArray[np.float32]) -> Volume:
     """Other stored values (rows, columns), in any number, that mean what the image's mean."""
-    return replace(image, pixels=pixels, source_shape=(pixels.shape[0], pixels.shape[1]))
+    return Volume.image(pixels, None, *image.modality, *image.photometric_interpretation)
 
 
-def images(target: Target, data: Path | None, part: str, start: int, stop: int) -> Iterator[tuple[ModelImage, float]]:
+def images(target: Target, data: Path | None, part: str, start: int, stop: int) -> Iterator[tuple[Volume, float]]:
     """Source images of a part, before any step, and the truth of the package's first output."""
     if data is None:
         for pixels, label in _pool_module(target.folder).samples(part, start, stop):
             yield image_of(pixels), label
         return
     for path, label in _listed(data)[part][start:stop]:
-        yield ModelImage.of(load_frames([path])[0]), label
+        yield Volume.of(load_frames([path])[:1]), label
 
 
 def available(data: Path | None, part: str, wanted: int) -> int:

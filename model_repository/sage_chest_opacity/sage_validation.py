@@ -53,7 +53,7 @@ def spoilt(target: Target, data: Path | None, count: int, folder: Path) -> dict[
         for number, (image, label) in enumerate(images(target, data, "held_out", 0, count)):
             for name, change in DEFORMATIONS.items():
                 for step, strength in enumerate(STRENGTHS):
-                    pixels = change(image.pixels, strength, np.random.default_rng((number, step)))
+                    pixels = change(image.array[0, 0], strength, np.random.default_rng((number, step)))
                     row = target.row(changed(image, pixels))
                     found.setdefault(f"{name}|{step}", []).append([view_of(row), target.answer(row), label])
             if number % 10 == 9:

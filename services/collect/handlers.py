@@ -56,9 +56,10 @@ class StoredInstance:
 
 @dataclass
 class Difference:
-    """What a batch of instances of one study changes in the book."""
+    """What a batch of instances of one study changes in the book; `elsewhere` are known bytes under another name."""
 
     new: list[StoredInstance] = field(default_factory=list)
+    elsewhere: list[StoredInstance] = field(default_factory=list)
     conflicts: list[StoredInstance] = field(default_factory=list)
 
 

@@ -43,7 +43,7 @@ def _said(package: Package, output: Output, reading: Reading) -> Sequence[Findin
     answer = Answer(package, output, reading, _confidence(package, output, reading))
     if answer.confidence is not None and answer.confidence < (output.minimum_confidence or 0.0):
         return []
-    if reading.images and (output.geometry or output.kind == "landmark"):
+    if len(reading.sources) > 1 and (output.geometry or output.kind == "landmark"):
         raise Unreadable(f"{package.name}: {output.name}: points in a whole series are not read yet")
     if output.kind not in KINDS:
         raise Unreadable(f"{package.name}: outputs of kind {output.kind!r} are not read yet")

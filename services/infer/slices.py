@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from shared.findings import Classification, Finding, KeyImage, Measurement, OrdinalGrade, SliceWeight, SliceWeights
+from shared.findings import (
+    Classification,
+    Finding,
+    KeyImage,
+    Measurement,
+    OrdinalGrade,
+    SliceWeight,
+    SliceWeights,
+    SourceImage,
+)
+from shared.imaging.grid import NoVolume
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
 
@@ -23,12 +33,24 @@ def slice_weights(package: Package, reading: Reading) -> SliceWeights | None:
     if explanation.kind != "slice_weights":
         return None
     weights = reading.outputs[explanation.tensor].astype(np.float64).reshape(-1)
-    if len(weights) != len(reading.sources):
-        raise Unreadable(f"{package.name}: {len(weights)} weights for {len(reading.sources)} slices")
+    images = _images(package, reading)
+    if len(weights) != len(images):
+        raise Unreadable(f"{package.name}: {len(weights)} weights for {len(images)} slices")
     if weights.min() < -TOLERANCE or abs(float(weights.sum()) - 1.0) > TOLERANCE:
         raise Unreadable(f"{package.name}: the slices' weights sum to {weights.sum():.4f}, one was due")
-    pairs = zip(reading.sources, weights.tolist(), strict=True)
+    pairs = zip(images, weights.tolist(), strict=True)
     return SliceWeights(weights=tuple(SliceWeight(image=image, weight=max(weight, 0.0)) for image, weight in pairs))
+
+
+def _images(package: Package, reading: Reading) -> list[SourceImage]:
+    """The image of each slice of the model's input."""
+    try:
+        images = [image for image in reading.grid.slice_images if image]
+    except NoVolume as error:
+        raise Unreadable(f"{package.name}: {error}") from None
+    if len(images) < reading.grid.shape[0] or len(set(images)) < len(images):
+        raise Unreadable(f"{package.name}: the slices of the model's input are not one image each")
+    return images
 
 
 def key_images(finding: Finding) -> list[KeyImage]:

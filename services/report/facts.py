@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from services.report.planes import Plane
 from shared.findings import ArrayFile, Finding, QualityScore, SourceImage
+from shared.imaging.planes import Plane
 from shared.result_profiles import DICOM_KINDS, Flavour
 from shared.store import GateResult, Order, Run, Study
 

@@ -12,9 +12,9 @@ from pydicom import Dataset
 
 from services.report.document_context import evidence_of
 from services.report.facts import CannotBuild, RunFacts
-from services.report.planes import Plane
 from shared.findings import SourceImage
 from shared.imaging.frames import SAME_DIRECTION
+from shared.imaging.planes import Plane
 
 
 @dataclass(frozen=True)

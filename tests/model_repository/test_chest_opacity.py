@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from shared.imaging.image import ModelImage
 from shared.imaging.steps import compile_steps
+from shared.imaging.volume import Volume
 from shared.packages.folder import load_package
 from shared.phantoms.chest_dx import ChestRadiograph, chest_radiograph
 
@@ -35,7 +35,7 @@ def _row(radiograph: ChestRadiograph) -> NDArray[np.float32]:
     """One input row by the manifest's own steps, (1, 512, 512)."""
     steps = compile_steps(load_package(FOLDER).manifest.preprocess)
     pixels = radiograph.pixels.astype(np.float32)
-    return steps(ModelImage(pixels, radiograph.pixels.shape)).pixels[None]
+    return steps(Volume.image(pixels)).array[0]
 
 
 @cache

@@ -115,7 +115,7 @@ def test_cut_spines_and_strange_films_get_no_angle(
 def test_a_row_reads_the_same_alone_and_in_a_batch(
     validation: ModuleType, session: onnxruntime.InferenceSession
 ) -> None:
-    rows = np.stack([validation.preprocess(*validation.film_of(_spine(seed))).pixels[None] for seed in UNSEEN[:3]])
+    rows = np.stack([validation.preprocess(*validation.film_of(_spine(seed))).array[0] for seed in UNSEEN[:3]])
     together = session.run(["cobb_lines"], {"image": rows})[0][1]
     np.testing.assert_allclose(together, session.run(["cobb_lines"], {"image": rows[1:2]})[0][0], atol=0.01)
 

@@ -16,13 +16,14 @@ from scipy.stats import spearmanr
 
 from services.gate.scoring import judge_readings
 from shared.findings import SourceImage
-from shared.imaging.image import ModelImage
 from shared.imaging.steps import compile_steps
+from shared.imaging.volume import Volume
 from shared.inference import Reading
 from shared.packages.folder import load_package
 from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
+from tests.readings import grid_on
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 FOLDER = REPOSITORY / "sage_chest_opacity"
@@ -46,7 +47,7 @@ def _read(row: NDArray[np.float32]) -> dict[str, float]:
 def _row(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
     """One input row by the manifest's own steps, (1, 512, 512)."""
     steps = compile_steps(load_package(FOLDER).manifest.preprocess)
-    return steps(ModelImage(pixels.astype(np.float32), (pixels.shape[0], pixels.shape[1]))).pixels[None]
+    return steps(Volume.image(pixels)).array[0]
 
 
 @cache
@@ -120,7 +121,7 @@ def test_the_gate_marks_what_is_unlike_the_training_data(pixels: str, verdict: s
     image = _unseen()[0] if pixels == "as it is" else np.ascontiguousarray(_unseen()[0][::-1])
     outputs = {name: np.array([value], np.float32) for name, value in _read(_row(image)).items()}
     source = SourceImage(sop_class_uid="1.2", sop_instance_uid="1.2.3", series_instance_uid="1.2.3.4")
-    reading = Reading(source, image.shape, (0.0, 0.0, 512.0, 512.0), False, outputs)
+    reading = Reading(grid_on(source), False, outputs)
     judgement, finding = judge_readings(package, "1.2.3.4", [reading])
     assert judgement.verdict == finding.verdict == verdict
     assert judgement.reason.startswith("Similarity to training data ")
@@ -203,7 +204,7 @@ def test_a_folder_of_dicom_never_has_a_patient_in_two_parts(tmp_path: Path, monk
     for part in pool.PARTS:
         count = pool.available(tmp_path, part, 99)
         found = list(pool.images(target, tmp_path, part, 0, count))
-        numbers[part] = {int(np.min(image.pixels)) - 100 for image, _ in found}
+        numbers[part] = {int(np.min(image.array)) - 100 for image, _ in found}
         assert all(label == number % 2 for (_, label), number in zip(found, sorted(numbers[part]), strict=True))
     patients = [{number // 2 for number in numbers[part]} for part in pool.PARTS]
     assert sum(len(one) for one in patients) == len(set.union(*patients)) == 12

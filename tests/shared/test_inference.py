@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import inference
+from shared import inference, rows
 from shared.imaging.frames import UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images
 from shared.outputs import number, scalar
@@ -58,10 +58,10 @@ def test_images_of_different_shape_are_not_put_together(tmp_path: Path) -> None:
 
 
 def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "MOST_BYTES", 4 * 80 * 3)
+    monkeypatch.setattr(rows, "MOST_BYTES", 4 * 80 * 3)
     frames = load_frames(write_slices(tmp_path, list(range(60))))
     alive, most, lock = [0], [0], threading.Lock()
-    prepare = inference._row
+    prepare = rows._row
 
     def counted(*facts: Any) -> Any:
         with lock:
@@ -75,7 +75,7 @@ def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
                 alive[0] -= len(inputs["image"])
             return super().infer(model_name, inputs, outputs, **more)
 
-    monkeypatch.setattr(inference, "_row", counted)
+    monkeypatch.setattr(rows, "_row", counted)
     models = Counting()
     assert len(list(read_images(package(), frames, models, 5))) == 60
     assert max(shape[0] for shape in models.asked) == 3
@@ -169,7 +169,7 @@ def test_a_series_that_does_not_fit_is_refused_in_words(tmp_path: Path, more: di
 
 
 def test_a_series_too_large_to_send_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "MOST_SERIES_BYTES", 500)
+    monkeypatch.setattr(rows, "MOST_SERIES_BYTES", 500)
     with pytest.raises(Unreadable, match="are more than"):
         inference.read_series(package(**SERIES), load_frames(write_slices(tmp_path, [1, 2, 3])), Heights(), 5)
 

@@ -5,17 +5,24 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
-from sqlalchemy import update
-from sqlmodel import col
+from sqlalchemy import bindparam, update
+from sqlmodel import SQLModel
 
 from services.collect.listening.register import Desk
-from shared.store import Book, Study, utc_now
+from shared.store import Book, utc_now
 from shared.study import StudyState
 
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5
 _SAY_SECONDS = 1.0
+_STUDIES = SQLModel.metadata.tables["study"]
+_ACTIVE = (  # made once: putting it together costs more than running it
+    update(_STUDIES)
+    .where(_STUDIES.c.study_instance_uid.in_(bindparam("held", expanding=True)))
+    .where(_STUDIES.c.state == StudyState.COLLECTING)
+    .values(active_at=bindparam("now"))
+)
 
 
 class OpenAssociations:
@@ -105,8 +112,4 @@ class Pulse:
             return
         self._said_at = time.monotonic()
         with self.book.write() as session:
-            session.execute(
-                update(Study)
-                .where(col(Study.study_instance_uid).in_(held), col(Study.state) == StudyState.COLLECTING)
-                .values(active_at=utc_now())
-            )
+            session.execute(_ACTIVE, {"held": sorted(held), "now": utc_now()})

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import Session, SQLModel, col, select
 
 from services.collect.handlers import (
+    Difference,
     StoredInstance,
     complete_study,
     difference,
@@ -38,14 +39,19 @@ _MOST_IN_A_BATCH = 2000  # a transaction of this size takes SQLite a few tenths 
 _AWAY = (OperationalError, InterfaceError, InternalError, ProgrammingError, NoConnection)
 
 Row = StoredInstance | Quarantine
-_INSTANCES = SQLModel.metadata.tables["instance"]
+_INSTANCES, _STUDIES = SQLModel.metadata.tables["instance"], SQLModel.metadata.tables["study"]
 # Made once: putting a statement together costs more than running it.
-_LOCKED_STUDY = (
+_LOCKED_STUDIES = (
     select(Study)
-    .where(Study.study_instance_uid == bindparam("study_instance_uid"))
+    .where(col(Study.study_instance_uid).in_(bindparam("study_instance_uids", expanding=True)))
+    .order_by(col(Study.study_instance_uid))
     .with_for_update()
     .execution_options(populate_existing=True)
 )
+_NEW_STUDIES = {
+    "postgresql": postgresql.insert(_STUDIES).on_conflict_do_nothing().returning(_STUDIES.c.study_instance_uid),
+    "sqlite": sqlite.insert(_STUDIES).on_conflict_do_nothing().returning(_STUDIES.c.study_instance_uid),
+}
 _KNOWN = select(Instance.sop_instance_uid, Instance.digest, Instance.path).where(
     Instance.study_instance_uid == bindparam("study_instance_uid"),
     col(Instance.sop_instance_uid).in_(bindparam("sop_instance_uids", expanding=True)),
@@ -98,7 +104,7 @@ class Index:
         """SQLAlchemy works out mappers and statements once in a process's life: that is done before the first image.
         With the database away the first batch does it."""
         with contextlib.suppress(Exception), self.book.read() as session:
-            session.scalar(_LOCKED_STUDY, {"study_instance_uid": ""})
+            session.scalar(_LOCKED_STUDIES, {"study_instance_uids": [""]})
             session.exec(_KNOWN, params={"study_instance_uid": "", "sop_instance_uids": [""]}).all()
 
     def _run(self) -> None:
@@ -164,19 +170,48 @@ def write_each(book: Book, batch: list[Row], duplicates: Policy = "keep-first") 
 
 
 def write_rows(session: Session, batch: list[Row], duplicates: Policy = "keep-first") -> None:
-    """Writes a batch in the caller's transaction; studies in order, so that two writers can't block each other."""
-    studies: dict[str, list[StoredInstance]] = defaultdict(list)
+    """Writes a batch in the caller's transaction.
+
+    What all its studies need is asked first, together where that can be: between changes, each question would have the
+    session write what was changed before it.
+    """
+    stored: dict[str, list[StoredInstance]] = defaultdict(list)
     for row in batch:
         if isinstance(row, StoredInstance):
-            studies[row.header.study_instance_uid].append(row)
+            stored[row.header.study_instance_uid].append(row)
         else:
             session.add(Quarantine(**row.model_dump(exclude={"id"})))
-    for study_instance_uid in sorted(studies):
-        _write_study(session, studies[study_instance_uid], duplicates)
+    if not stored:
+        return
+    studies, new = _locked_studies(session, stored)
+    asked = [_ask(session, study, stored[uid := study.study_instance_uid], uid in new) for study in studies]
+    if rows := [instance_values(one) for found in asked for one in found.new]:
+        session.execute(_NEW_INSTANCES, rows)  # as plain values: mapped objects would cost twice what writing them does
+    for study, found in zip(studies, asked, strict=True):
+        if found.elsewhere:
+            point_to_whole(session, study, found.elsewhere)
+        if found.new:
+            _tell_new(session, study, found.new, study.study_instance_uid in new)
+        if found.conflicts:
+            write_duplicates(session, study, found.conflicts, duplicates)
 
 
-def _write_study(session: Session, stored: list[StoredInstance], duplicates: Policy) -> None:
-    study, is_new = _study_of(session, stored[0])
+def _locked_studies(session: Session, stored: dict[str, list[StoredInstance]]) -> tuple[list[Study], set[str]]:
+    """The studies' rows, locked, and which of them were made now: there was none, and no other process was faster.
+
+    Rows are made in order and then locked in order, so that two writers can't wait for each other.
+    """
+    uids = sorted(stored)
+    rows = [Study(**study_values(stored[uid][0])).model_dump() for uid in uids]
+    made = session.execute(_NEW_STUDIES[session.get_bind().dialect.name], rows).scalars()
+    new = set(made)
+    return list(session.scalars(_LOCKED_STUDIES, {"study_instance_uids": uids})), new
+
+
+def _ask(session: Session, study: Study, stored: list[StoredInstance], is_new: bool) -> Difference:
+    """What the instances change; what had been removed and has come again is written."""
+    if is_new:
+        return difference(stored, {})
     if study.images_removed_at:
         write_returned(session, study, stored)
     uids = [one.header.sop_instance_uid for one in stored]
@@ -184,35 +219,16 @@ def _write_study(session: Session, stored: list[StoredInstance], duplicates: Pol
     known = {uid: (digest, path) for uid, digest, path in session.exec(_KNOWN, params=which)}
     stored = [comparable(one, known[u][0]) if (u := one.header.sop_instance_uid) in known else one for one in stored]
     found = difference(stored, {uid: digest for uid, (digest, _) in known.items()})
-    if elsewhere := [one for one in stored if _lies_elsewhere(one, *known.get(one.header.sop_instance_uid, ("", "")))]:
-        point_to_whole(session, study, elsewhere)
-    if found.new:
-        _write_new(session, study, found.new, is_new)
-    if found.conflicts:
-        write_duplicates(session, study, found.conflicts, duplicates)
+    found.elsewhere = [one for one in stored if _lies_elsewhere(one, *known.get(one.header.sop_instance_uid, ("", "")))]
+    return found
 
 
 def _lies_elsewhere(one: StoredInstance, digest: str, path: str) -> bool:
     return one.digest == digest and one.path != path
 
 
-def _study_of(session: Session, first: StoredInstance) -> tuple[Study, bool]:
-    """The study's row, locked; made when there is none, also when another process does the same at this moment."""
-    uid = first.header.study_instance_uid
-    study = session.scalar(_LOCKED_STUDY, {"study_instance_uid": uid})
-    if study:
-        return study, False
-    insert_new = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    row = Study(**study_values(first)).model_dump()
-    made = session.scalar(
-        insert_new(Study).values(**row).on_conflict_do_nothing().returning(col(Study.study_instance_uid))
-    )
-    return session.scalars(_LOCKED_STUDY, {"study_instance_uid": uid}).one(), made is not None
-
-
-def _write_new(session: Session, study: Study, new: list[StoredInstance], is_new: bool) -> None:
-    # as plain values: making a mapped object of each row costs twice what writing it does
-    session.execute(_NEW_INSTANCES, [instance_values(one) for one in new])
+def _tell_new(session: Session, study: Study, new: list[StoredInstance], is_new: bool) -> None:
+    """What new instances, whose rows are written, mean to their study."""
     read = to_be_read(new)
     if len(read) < len(new):
         session.add(_returned(study, len(new) - len(read), new[0].calling_ae_title))

@@ -13,6 +13,7 @@ from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
 from shared.packages.manifest import Manifest
 from shared.settings import GateThresholds
+from tests.readings import grid_on
 
 SCORES = [0.99, 0.95, 0.97, 0.6, 0.96, 0.98, 0.94, 0.95, 0.93, 0.92]
 
@@ -40,7 +41,7 @@ def test_a_gates_score_has_no_place_in_the_body() -> None:
 def readings(scores: list[float], blank: int = 0) -> list[Reading]:
     def one(n: int, score: float, empty: bool) -> Reading:
         source = SourceImage(series_instance_uid="1.1", sop_instance_uid=f"1.1.{n}", sop_class_uid="1.2")
-        return Reading(source, (8, 8), (0, 0, 8, 8), empty, {"ssim": np.array([score], np.float32)})
+        return Reading(grid_on(source), empty, {"ssim": np.array([score], np.float32)})
 
     return [one(n, score, False) for n, score in enumerate(scores)] + [one(100 + n, 0.0, True) for n in range(blank)]
 

@@ -9,6 +9,7 @@ from shared.findings import SourceImage
 from shared.inference import Reading
 from shared.packages.folder import Package
 from shared.packages.manifest import Manifest
+from tests.readings import grid_on
 
 IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
 CODE: dict[str, str] = {"value": "112001", "scheme": "DCM", "meaning": "Opacity"}
@@ -28,11 +29,11 @@ def package(*outputs: dict[str, Any], explanation: dict[str, Any] | None = None)
 def reading(**outputs: Any) -> Reading:
     """Of an image of 100 rows and 200 columns in the middle of a square input."""
     arrays = {name: np.asarray(value, np.float32) for name, value in outputs.items()}
-    return Reading(IMAGE, (100, 200), (0.0, -50.0, 200.0, 150.0), False, arrays)
+    return Reading(grid_on(IMAGE, shape=(100, 200), box=(0.0, -50.0, 200.0, 150.0)), False, arrays)
 
 
 def series(slices: int, **outputs: Any) -> Reading:
     """Of that many slices of 100 rows and 200 columns."""
     arrays = {name: np.asarray(value, np.float32) for name, value in outputs.items()}
     images = tuple(IMAGE.model_copy(update={"sop_instance_uid": f"1.2.{n}"}) for n in range(slices))
-    return Reading(images[0], (100, 200), (0.0, 0.0, 200.0, 100.0), False, arrays, images=images)
+    return Reading(grid_on(*images, shape=(100, 200)), False, arrays)

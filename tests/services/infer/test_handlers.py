@@ -12,6 +12,7 @@ from shared.findings import Classification, Finding, KeyImage, Measurement, Sour
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
 from shared.packages.manifest import ExplanationTable, Manifest
+from tests.readings import grid_on
 
 IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
 CODE = {"value": "112001", "scheme": "DCM", "meaning": "Opacity"}
@@ -39,7 +40,7 @@ def package(output: dict[str, Any], patches: bool = True, fraction: float = 0.0)
 
 def reading(**outputs: Any) -> Reading:
     arrays = {name: np.asarray(value, np.float32) for name, value in outputs.items()}
-    return Reading(IMAGE, (100, 200), (0.0, -50.0, 200.0, 150.0), False, arrays)
+    return Reading(grid_on(IMAGE, shape=(100, 200), box=(0.0, -50.0, 200.0, 150.0)), False, arrays)
 
 
 def test_a_present_finding_has_its_probability_its_map_and_its_regions() -> None:
@@ -134,7 +135,7 @@ def of_series(weights: Any, logit: float) -> list[Finding]:
     made = package(BINARY, patches=False)
     manifest = made.manifest.model_copy(update={"explanation": ExplanationTable.model_validate(WEIGHTED)})
     arrays = {"logit": np.asarray(logit, np.float32), "weights": np.asarray(weights, np.float32)}
-    read = Reading(SLICES[0], (100, 200), (0.0, 0.0, 200.0, 100.0), False, arrays, images=SLICES)
+    read = Reading(grid_on(*SLICES), False, arrays)
     return findings_of(Package(Path("chest"), manifest), read)
 
 

@@ -12,6 +12,7 @@ from shared.geometry import angle_between_lines, in_mm
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
 from shared.packages.manifest import Manifest
+from tests.readings import grid_on
 
 IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
 ANGLE: dict[str, Any] = {
@@ -37,7 +38,8 @@ def reading(
     outputs = {"points": np.asarray(points, np.float32)}
     if confidence is not None:
         outputs["sure"] = np.array([confidence], np.float32)
-    return Reading(IMAGE, (200, 100), (-50.0, 0.0, 150.0, 200.0), False, outputs, (512, 512), spacing)
+    grid = grid_on(IMAGE, shape=(200, 100), box=(-50.0, 0.0, 150.0, 200.0), size=(512, 512), spacing=spacing)
+    return Reading(grid, False, outputs)
 
 
 def measurement(of: Package, said: Reading) -> Measurement:

@@ -11,9 +11,10 @@ import pydicom
 import pytest
 
 from services.report.facts import ResultObject, RunFacts
-from services.report.planes import Plane, images_with_regions, read_planes
+from services.report.planes import images_with_regions, read_planes
 from shared.findings import Code, Measurement, Region
 from shared.imaging.frames import load_frames
+from shared.imaging.planes import Plane
 from shared.result_profiles import Flavour
 
 

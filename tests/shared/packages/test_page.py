@@ -3,7 +3,7 @@
 import pytest
 
 from shared.cli.check import plain_gates
-from shared.imaging.steps import _PARAMETERS, step_names
+from shared.imaging.steps import parameter_names, step_names
 from shared.packages.manifest import Manifest
 
 
@@ -20,7 +20,7 @@ def test_every_step_has_a_row_with_its_parameters(page):
     for step in step_names():
         row = row_of(page, step)
         assert row, f"docs/packages.md has no row for the step {step}"
-        missing = [name for name in _PARAMETERS[step].model_fields if f"`{name}`" not in row]
+        missing = [name for name in parameter_names(step) if f"`{name}`" not in row]
         assert not missing, f"the row of {step} lacks {missing}"
 
 
