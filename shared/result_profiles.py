@@ -16,6 +16,8 @@ ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
 SegFlavour = Literal["binary", "label-map"]
+SegProbabilities = Literal["fractional", "thresholded"]
+MapFlavour = Literal["values", "overlay"]
 TransferSyntax = Literal["explicit", "rle", "jpeg-ls"]
 RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
 CharacterSet = Literal["utf-8", "source"]
@@ -23,7 +25,7 @@ ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
 
 _OF_KIND: dict[str, tuple[str, ...]] = {
     "SR": ("sr_flavour", "region_coordinates"), "NASR": ("sr_flavour", "region_coordinates"),
-    "SEG": ("seg_flavour", "transfer_syntax"), "SC": ("transfer_syntax",),
+    "SEG": ("seg_flavour", "seg_probabilities", "transfer_syntax"), "PM": ("map_flavour",), "SC": ("transfer_syntax",),
 }  # fmt: skip
 DESCRIPTION = "AI {what}: {title}"
 _PLACEHOLDERS = ("what", "title", "package", "version")
@@ -35,7 +37,14 @@ PROFILES: dict[ProfileName, dict[str, Any]] = {
         "sr_flavour": "comprehensive-3d",
         "region_coordinates": "SCOORD3D",
     },
-    "ohif": {"objects": ["SR", "SC", "SEG", "PDF"], "sr_flavour": "comprehensive-3d", "region_coordinates": "SCOORD"},
+    "ohif": {
+        "objects": ["SR", "SC", "SEG", "PM", "PDF"],
+        "sr_flavour": "comprehensive-3d",
+        "region_coordinates": "SCOORD",
+        "seg_flavour": "binary",
+        "seg_probabilities": "thresholded",
+        "map_flavour": "overlay",
+    },
     "orthanc-webviewer": {"objects": ["SC", "PDF"]},
     "basic": {"objects": ["SC"]},
     "reporting": {"objects": ["SR", "KOS", "PDF", "NASR"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
@@ -55,7 +64,13 @@ class FlavourSettings(BaseModel):
     ("SCOORD3D", comprehensive-3d only) where the image has them."""
     seg_flavour: SegFlavour = "binary"
     """dicom: labels of a segmentation as "binary" masks, which viewers draw, or as one "label-map" (its own SOP
-    class); probabilities are fractional in any case."""
+    class)."""
+    seg_probabilities: SegProbabilities = "fractional"
+    """dicom: probabilities of a segmentation as they are ("fractional"), or, for viewers that draw none of those, as
+    the mask of all that is 0.5 or more ("thresholded"), which the segment's label then says."""
+    map_flavour: MapFlavour = "values"
+    """dicom: a parametric map as the package's own "values" on their own grid, or, for viewers that draw no other, as
+    an "overlay": on the image's grid, stored as shares of the largest value, with the way back to the values."""
     transfer_syntax: TransferSyntax = "explicit"
     """dicom: how pixels of pictures, and of segmentations that are not bit masks, are written: "explicit"
     (uncompressed, which every receiver takes), or lossless in "rle" or "jpeg-ls" for those that say so."""
@@ -104,8 +119,8 @@ class Flavour(FlavourSettings):
         parts: list[str] = [
             value for value, usual in (
                 (self.sr_flavour, "comprehensive-3d"), (self.region_coordinates, "SCOORD"),
-                (self.seg_flavour, "binary"), (self.transfer_syntax, "explicit"),
-                (self.character_set, "utf-8"),
+                (self.seg_flavour, "binary"), (self.seg_probabilities, "fractional"), (self.map_flavour, "values"),
+                (self.transfer_syntax, "explicit"), (self.character_set, "utf-8"),
             ) if value != usual
         ]  # fmt: skip
         for kind, along in (("SEG", self.segments), ("PM", self.maps)):

@@ -17,6 +17,8 @@ from shared.uids import derived_uid, derived_uuid
 MANUFACTURER = "Isocenter"
 SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7}
 FLAVOURS_APART = 1000  # in series numbers
+ALONE = ("SEG", "PM")  # of these each has a series of its own: viewers show one of a series
+_SERIES_APART = 100  # in series numbers, of one kind and flavour
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
 _UNPAIRED = frozenset({
@@ -52,9 +54,15 @@ def series_description(facts: RunFacts, what: str) -> str:
     return (text if len(text) <= room else text[: room - 3].rstrip() + "...") + mark
 
 
-def series_uid_of(run_id: str, kind: str, flavour: Flavour) -> str:
-    """The series of all of a run's objects of a kind and flavour."""
-    return derived_uid(run_id, kind, *_label(flavour), "series")
+def counted(what: str, number: int) -> str:
+    """`map`, `map 2` and so on: objects that lie in series of their own are told apart by their descriptions."""
+    return what if number == 1 else f"{what} {number}"
+
+
+def series_uid_of(run_id: str, kind: str, flavour: Flavour, number: int = 1) -> str:
+    """The series of a run's objects of a kind and flavour: one of them all, or of the `number`th alone."""
+    which = [str(number)] if kind in ALONE and number > 1 else []
+    return derived_uid(run_id, kind, *_label(flavour), "series", *which)
 
 
 def sop_instance_uid_of(run_id: str, kind: str, flavour: Flavour, number: int) -> str:
@@ -97,11 +105,13 @@ def fill_identity(ds: Dataset, facts: RunFacts, kind: str, number: int, descript
     ds.StudyInstanceUID = facts.study.study_instance_uid
     if not ds.AccessionNumber and facts.order:
         ds.AccessionNumber = facts.order.accession_number
-    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind, facts.flavour)
+    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind, facts.flavour, number)
     ds.SeriesNumber = facts.series_number + SERIES_OFFSET[kind] + facts.flavour_number * FLAVOURS_APART
+    if kind in ALONE:
+        ds.SeriesNumber += (number - 1) * _SERIES_APART
     ds.SeriesDescription = description
     ds.SOPInstanceUID = sop_instance_uid_of(facts.run.id, kind, facts.flavour, number)
-    ds.InstanceNumber = number
+    ds.InstanceNumber = 1 if kind in ALONE else number
     _fill_equipment(ds, facts)
     _fill_times(ds, facts)
 

@@ -14,6 +14,7 @@ from services.report.document_context import fill_contribution_time
 from services.report.facts import CannotBuild, RunFacts
 from services.report.identity import (
     MANUFACTURER,
+    counted,
     fill_body_part,
     fill_identity,
     first_source,
@@ -49,18 +50,20 @@ def build(facts: RunFacts) -> list[Dataset]:
 
 def _document(facts: RunFacts, finding: HeatMap, plates: Plates, number: int) -> Dataset:
     shell = Dataset()
-    fill_identity(shell, facts, KIND, number, series_description(facts, "map"))
-    pixels, geometry = _own_grid(facts, finding, plates) or (on_layers(facts, finding.placed, plates), {})
-    low, high = finding.range or (float(pixels.min()), float(pixels.max()))
+    fill_identity(shell, facts, KIND, number, series_description(facts, counted("map", number)))
+    values, geometry = _values(facts, finding, plates)
+    low, high = finding.range or (float(values.min()), float(values.max()))
+    slope, intercept = _scale(low, high) if facts.flavour.map_flavour == "overlay" else (1.0, 0.0)
+    pixels = ((values - intercept) / slope).astype(np.float32)
     document = ParametricMap(
-        source_images=plates.datasets, pixel_array=pixels.astype(np.float32),
+        source_images=plates.datasets, pixel_array=pixels,
         series_instance_uid=shell.SeriesInstanceUID, series_number=int(shell.SeriesNumber),
-        sop_instance_uid=shell.SOPInstanceUID, instance_number=number, manufacturer=MANUFACTURER,
+        sop_instance_uid=shell.SOPInstanceUID, instance_number=int(shell.InstanceNumber), manufacturer=MANUFACTURER,
         manufacturer_model_name=facts.run.package, software_versions=facts.run.version,
         device_serial_number=facts.run.version, contains_recognizable_visual_features=False,
-        real_world_value_mappings=[_meaning(finding, pixels)], content_label="AI_MAP",
+        real_world_value_mappings=[_meaning(finding, pixels, slope, intercept)], content_label="AI_MAP",
         content_description=f"{facts.title}. {use_mark(facts)}".strip(". ")[:64],
-        voi_lut_transformations=[VOILUTTransformation((low + high) / 2, max(high - low, 1e-6))], **geometry,
+        voi_lut_transformations=[_window((low - intercept) / slope, (high - intercept) / slope)], **geometry,
     )  # fmt: skip
     document.update(shell)
     fill_body_part(document, first_source(facts))
@@ -68,16 +71,36 @@ def _document(facts: RunFacts, finding: HeatMap, plates: Plates, number: int) ->
     return document
 
 
+def _values(facts: RunFacts, finding: HeatMap, plates: Plates) -> tuple[NDArray[Any], dict[str, Any]]:
+    """The values on their own grid with where it lies, as far as there is one and the flavour takes it, else on the
+    images'."""
+    own = _own_grid(facts, finding, plates) if facts.flavour.map_flavour == "values" else None
+    return own or (on_layers(facts, finding.placed, plates), {})
+
+
+def _scale(low: float, high: float) -> tuple[float, float]:
+    """Slope and intercept from shares to values: what OHIF 3.13 draws is 0 to 1, and it asks for no other mapping.
+
+    Zero stays zero where values lie on both sides of it, and below it nothing is drawn.
+    """
+    intercept = max(low, 0.0)
+    return (high - intercept if high > intercept else 1.0), intercept
+
+
+def _window(low: float, high: float) -> VOILUTTransformation:
+    return VOILUTTransformation((low + high) / 2, max(high - low, 1e-6))
+
+
 def label_of(finding: HeatMap) -> str:
     """What the map calls its values (SH)."""
     return finding.name[:16]
 
 
-def _meaning(finding: HeatMap, pixels: NDArray[Any]) -> RealWorldValueMapping:
-    """What a value is: itself, of the finding's quantity and in its unit."""
+def _meaning(finding: HeatMap, pixels: NDArray[Any], slope: float, intercept: float) -> RealWorldValueMapping:
+    """What a stored value stands for, of the finding's quantity and in its unit."""
     return RealWorldValueMapping(
         lut_label=label_of(finding), lut_explanation=finding.code.meaning[:64], unit=codes.unit(finding.unit),
-        value_range=(float(pixels.min()), float(pixels.max())), slope=1.0, intercept=0.0,
+        value_range=(float(pixels.min()), float(pixels.max())), slope=slope, intercept=intercept,
         quantity_definition=codes.concept(finding.code),
     )  # fmt: skip
 

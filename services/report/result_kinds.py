@@ -30,7 +30,7 @@ from services.report import (
     segmentation,
 )
 from services.report.facts import ResultObject, RunFacts
-from services.report.identity import first_source, series_uid_of
+from services.report.identity import first_source, sop_instance_uid_of
 from services.report.text import choose_character_set
 from shared.findings import Finding, HeatMap, Segmentation
 from shared.result_profiles import Flavour, TransferSyntax
@@ -122,9 +122,9 @@ def _along(facts: RunFacts, kind: str, flavour: Flavour | None, before: Sequence
     """The objects of `kind` that go along in that flavour, without their pixels."""
     if flavour is None:
         return ()
-    series = series_uid_of(facts.run.id, kind, flavour)
-    found = [dcmread(BytesIO(r.content), stop_before_pixels=True) for r in before if r.kind == kind]
-    return tuple(ds for ds in found if ds.SeriesInstanceUID == series)
+    of_flavour = {sop_instance_uid_of(facts.run.id, kind, flavour, n) for n in range(1, len(before) + 1)}
+    found = [result for result in before if result.kind == kind and result.identifier in of_flavour]
+    return tuple(dcmread(BytesIO(result.content), stop_before_pixels=True) for result in found)
 
 
 def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destinations: tuple[str, ...]) -> ResultObject:

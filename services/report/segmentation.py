@@ -19,7 +19,7 @@ from services.report import codes
 from services.report.colours import lab_of
 from services.report.document_context import fill_contribution_time
 from services.report.facts import RunFacts
-from services.report.identity import MANUFACTURER, fill_identity, first_source, series_description, use_mark
+from services.report.identity import MANUFACTURER, counted, fill_identity, first_source, series_description, use_mark
 from services.report.placed_arrays import on_layers, step_of
 from services.report.planes import images_with_regions
 from services.report.plates import Plates, plates_of
@@ -35,6 +35,7 @@ LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage
 SOP_CLASSES = (SegmentationStorage, LABEL_MAP)
 Outlined = Classification | OrdinalGrade | Measurement
 _COLOURS = ((62.0, 48.0, 55.0), (70.0, -12.0, -35.0), (89.0, -13.0, 76.0), (64.0, -48.0, 15.0))  # as on the pictures
+_THRESHOLD = 0.5  # that of the volume in the report
 Pixels = NDArray[Any]
 
 
@@ -53,7 +54,7 @@ def build(facts: RunFacts) -> list[Dataset]:
         made.append(_outlines(facts, outlined, plates, len(made) + 1))
     for finding in (f for f in facts.findings if isinstance(f, findings.Segmentation)):
         for plates in plates_of(facts, finding.placed.images, shell, step_of(facts, finding.placed)):
-            pixels = on_layers(facts, finding.placed, plates)
+            pixels = _pixels(facts, finding, plates)
             if pixels.any():  # nothing found is said in the report; an empty object shows nothing
                 made.append(_labels(facts, finding, plates, pixels, len(made) + 1))
     return made
@@ -75,10 +76,22 @@ def _outlines(facts: RunFacts, outlined: list[Outlined], plates: Plates, number:
     return _document(facts, plates, pixels, described, "BINARY", number)
 
 
+def _pixels(facts: RunFacts, finding: findings.Segmentation, plates: Plates) -> Pixels:
+    """Labels or probabilities over the layers; a mask of those where the destination draws none."""
+    pixels = on_layers(facts, finding.placed, plates)
+    if not _is_thresholded(facts, finding):
+        return pixels
+    return np.where(pixels >= _THRESHOLD, finding.segments[0].number, 0)
+
+
+def _is_thresholded(facts: RunFacts, finding: findings.Segmentation) -> bool:
+    return finding.fractional and facts.flavour.seg_probabilities == "thresholded"
+
+
 def _labels(facts: RunFacts, finding: findings.Segmentation, plates: Plates, pixels: Pixels, number: int) -> Dataset:
     """Labels are numbered anew from 1 (PS3.3 C.8.20.4: consecutive), in the finding's order."""
     described = [_segment(facts, finding, segment, n) for n, segment in enumerate(finding.segments, start=1)]
-    if finding.fractional:
+    if finding.fractional and not _is_thresholded(facts, finding):
         return _document(facts, plates, np.clip(pixels, 0, 1), described, "FRACTIONAL", number)
     table = np.zeros(256, np.uint8)
     for n, segment in enumerate(finding.segments, start=1):
@@ -91,12 +104,12 @@ def _document(
     facts: RunFacts, plates: Plates, pixels: Pixels, described: list[SegmentDescription], kind: str, number: int
 ) -> Dataset:
     shell = Dataset()
-    fill_identity(shell, facts, KIND, number, series_description(facts, "segmentation"))
+    fill_identity(shell, facts, KIND, number, series_description(facts, counted("segmentation", number)))
     document = Segmentation(
         source_images=plates.datasets, pixel_array=pixels, segmentation_type=SegmentationTypeValues[kind],
         segment_descriptions=described, max_fractional_value=255,
         series_instance_uid=shell.SeriesInstanceUID, series_number=int(shell.SeriesNumber),
-        sop_instance_uid=shell.SOPInstanceUID, instance_number=number, manufacturer=MANUFACTURER,
+        sop_instance_uid=shell.SOPInstanceUID, instance_number=int(shell.InstanceNumber), manufacturer=MANUFACTURER,
         manufacturer_model_name=facts.run.package, software_versions=facts.run.version,
         device_serial_number=facts.run.version, content_label="AI_SEGMENTATION",
         content_description=f"{facts.title}. {use_mark(facts)}".strip(". ")[:64], specific_character_set=UTF_8,
@@ -128,9 +141,10 @@ def _segment(
     """The tracking identifier is the report's: so the two find each other."""
     tracking = of_segment(Tracking(facts), finding, segment)
     usual = CIELabColor(*_COLOURS[(number - 1) % len(_COLOURS)])
+    said = f", probability {_THRESHOLD} or more" if _is_thresholded(facts, finding) else ""
     return SegmentDescription(
         segment_number=number,
-        segment_label=segment.name[:64],
+        segment_label=segment.name[: 64 - len(said)] + said,
         segmented_property_category=codes.concept(finding.code),
         segmented_property_type=codes.concept(segment.code),
         algorithm_type="AUTOMATIC",

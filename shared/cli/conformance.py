@@ -76,7 +76,9 @@ PROFILES_INTRODUCTION = """\
 ### 3.3 What a destination is sent
 
 `profile` of a destination expands to the settings below, each of which can be given alone. Without any of them: SR
-(Comprehensive 3D, SCOORD) and SC.
+(Comprehensive 3D, SCOORD) and SC. `ohif` is what OHIF 3.13 was seen to draw: it shows one instance of a SEG or PM
+series, refuses FRACTIONAL, gives the segments of a label map their neighbours' colours, lays a map over an image only
+on the image's grid and from 0 to 1, and shows no KOS.
 
 """
 
@@ -100,9 +102,11 @@ REST = """\
   coded reason and the gates' verdicts.
 - KOS: TID 2010. Title Of Interest (113000, DCM), or Quality Issue (113010, DCM) for a series below its limits.
 - SEG: BINARY, one segment for each finding with regions; of a segmented finding one instance with all its segments,
-  BINARY, FRACTIONAL (probabilities) or, with `seg_flavour = "label-map"`, LABELMAP. Content Label `AI_SEGMENTATION`.
+  BINARY, FRACTIONAL (probabilities; with `seg_probabilities = "thresholded"` BINARY, 0.5 and more) or, with
+  `seg_flavour = "label-map"`, LABELMAP. Content Label `AI_SEGMENTATION`. Each instance has a series of its own.
 - PM: float values of a heat map on their own grid, with a real world value mapping; for images with a place in the
-  patient. Content Label `AI_MAP`.
+  patient. With `map_flavour = "overlay"` on the image's grid, as shares of the largest value. Content Label `AI_MAP`.
+  Each instance has a series of its own, numbered 100 apart, as those of SEG are.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.

@@ -29,6 +29,7 @@ DESTINATIONS = [
     Destination(name="all", objects=list(DICOM_KINDS), **PACS),
     Destination(name="air", profile="air", **PACS),
     Destination(name="maps", objects=["SR", "SEG"], seg_flavour="label-map", **PACS),
+    Destination(name="ohif", profile="ohif", **PACS),
     Destination(name="old", profile="reporting", **PACS),
     Destination(name="ris", kind="mllp", host="h", port=2575),
 ]

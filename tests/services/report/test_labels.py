@@ -72,6 +72,30 @@ def test_probabilities_come_back(pieces: Callable[..., Pieces], syntax: str) -> 
     assert size_of_segment(ds, 1, "mm3") == pytest.approx(facts.findings[0].segments[0].volume_mm3)
 
 
+def test_a_viewer_that_draws_no_probabilities_gets_a_mask(pieces: Callable[..., Pieces]) -> None:
+    facts, made = pieces(True)
+    made.arrays["fading"][:, 3, 3] = 0.49
+    ds = seg(facts, Flavour(seg_probabilities="thresholded"))
+    assert ds.SegmentationType == "BINARY"
+    uids = [image.sop_instance_uid for image in facts.findings[0].placed.images]
+    back = ds.get_pixels_by_source_instance(uids, combine_segments=True, ignore_spatial_locations=True)
+    assert np.array_equal(back, made.arrays["fading"] >= 0.5)
+    assert ds.SegmentSequence[0].SegmentLabel == "mass, probability 0.5 or more"
+
+
+def test_each_lies_in_a_series_of_its_own(pieces: Callable[..., Pieces]) -> None:
+    (facts, made), (fading, other) = pieces(False), pieces(True)
+    read = {**made.arrays, **other.arrays}
+    both = replace(facts, findings=[*facts.findings, *fading.findings], read=lambda file: read[file.path])
+    first, second = (dcmread(BytesIO(o.content)) for o in build_objects(both, "SEG", {Flavour(): ()}, BUILDERS["SEG"]))
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+    assert (first.SeriesNumber, second.SeriesNumber) == (9005, 9105)
+    assert (first.InstanceNumber, second.InstanceNumber) == (1, 1)
+    assert second.SeriesDescription.startswith("AI segmentation 2: ")
+    references, _ = segment_references(both, objects=["SR", "SEG"])
+    assert [r.value for r in references] == [1, 2, 1]
+
+
 def segment_references(facts: RunFacts, **wanted: object) -> tuple[list[Dataset], list[Dataset]]:
     """The SR's references to segments, and the segmentations that were made."""
     objects = report(facts, [Destination(**(PACS | wanted))]).objects

@@ -42,6 +42,26 @@ def test_values_and_places_come_back(mr_facts: RunFacts, mr_paths: list[Path]) -
         assert np.array_equal(ds.pixel_array[index], made.arrays["heat"][n])
 
 
+@pytest.mark.parametrize("ends", [(-1.0, 4.0), (2.0, 6.0), (-3.0, 0.0)])
+def test_an_overlay_lies_on_the_images_grid_from_0_to_1(
+    ends: tuple[float, float], mr_facts: RunFacts, mr_paths: list[Path]
+) -> None:
+    facts, made = mapped(mr_facts, mr_paths)
+    made.arrays["heat"] = np.linspace(*ends, 16 * 12, dtype=np.float32).reshape(12, 4, 4)
+    finding = facts.findings[0].model_copy(update={"range": ends})
+    facts = replace(facts, findings=[finding])
+    (result,) = build_objects(facts, "PM", {Flavour(map_flavour="overlay"): ()}, BUILDERS["PM"])
+    ds = hd.imread(BytesIO(result.content))
+    assert (ds.Rows, ds.Columns) == (facts.sources[0].Rows, facts.sources[0].Columns)
+    assert ds.pixel_array.max() == pytest.approx(1.0 if ends[1] > 0 else 0.0)
+    mapping = ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    values = ds.pixel_array * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
+    assert sorted(set(np.round(values[:, 5:-5, 5:-5], 4).ravel())) == pytest.approx(
+        sorted(set(np.round(made.arrays["heat"], 4).ravel())), abs=1e-3
+    )
+    assert (ds.pixel_array[values <= 0] <= 0).all(), "nothing is drawn where nothing speaks for it"
+
+
 def test_a_projection_has_none(dx_facts: RunFacts, dx_paths: list[Path]) -> None:
     facts, _ = mapped(dx_facts, dx_paths)
     with pytest.raises(CannotBuild, match="say no place there"):
