@@ -14,20 +14,22 @@ from numpy.typing import NDArray
 from shared.durable import sync_folder, write_durably
 from shared.findings import ArrayFile
 
+SUFFIX = ".npz"
+
 
 class BrokenArray(ValueError):
     """The file is not the one that was written."""
 
 
 def write_array(data_dir: Path, folder: Path, name: str, array: NDArray[Any]) -> ArrayFile:
-    """Writes `array` to `folder`/`name`.npz, safe against a crash, and tells how to find it again.
+    """Writes `array` to the file `name` in `folder`, safe against a crash, and tells how to find it again.
 
     The same array gives the same bytes. Raises OSError.
     """
     content = BytesIO()
     np.savez_compressed(content, array=array)
     raw = content.getvalue()
-    path = folder / f"{name}.npz"
+    path = folder / f"{name}{SUFFIX}"
     write_durably(path, raw)
     sync_folder(folder)
     return ArrayFile(

@@ -252,6 +252,20 @@ class DerivedImage(_Finding):
     description: str = ""
 
 
+class Embedding(_Finding):
+    """A vector that stands for an image or a series: for whoever searches or compares, and in no result object."""
+
+    kind: Literal["embedding"] = "embedding"
+    array: ArrayFile  # float32, (values,)
+
+
+class NotSure(_Finding):
+    """The package looked and does not say: its confidence is below what its manifest asks for."""
+
+    kind: Literal["not_sure"] = "not_sure"
+    minimum_confidence: float
+
+
 Finding = Annotated[
     QualityScore
     | Classification
@@ -261,7 +275,9 @@ Finding = Annotated[
     | Segmentation
     | HeatMap
     | KeyImage
-    | DerivedImage,
+    | DerivedImage
+    | Embedding
+    | NotSure,
     Field(discriminator="kind"),
 ]
 

@@ -1,5 +1,6 @@
 """A package of a test's own at work: its network answers in ONNX Runtime, infer and report do theirs, on one book."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from sqlmodel import select
 from services.infer.work import Reader
 from services.report.main import Reporter
 from services.report.settings import Settings
-from shared.packages.folder import Package
-from shared.packages.manifest import Manifest
+from shared.packages.folder import Package, load_package
+from shared.packages.installed import Installed
 from shared.result_profiles import DICOM_KINDS
 from shared.serving import open_models
 from shared.settings import Core, Destination
@@ -41,11 +42,19 @@ def tiny_package(
         'name: "tiny"\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
         f'input [ {{ name: "image", data_type: TYPE_FP32, dims: {list(image)} }} ]\noutput [ {", ".join(said)} ]\n'
     )
-    return Package(folder, Manifest.model_validate({
+    manifest = {
         "schema": 2, "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": list(image)}]},
         "package": {"name": "tiny", "version": "1.0.0", "kind": "reader", "title": "Tiny", "intended_use": "none"},
         "outputs": [{"code": CODE} | output for output in outputs], **more,
-    }), 1)  # fmt: skip
+    }  # fmt: skip
+    (folder / "package.toml").write_text("".join(f"{key} = {_toml(value)}\n" for key, value in manifest.items()))
+    return load_package(folder)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list | tuple) else json.dumps(value)
 
 
 @dataclass
@@ -72,13 +81,13 @@ class AtWork:
     def read(self) -> Run:
         """infer's work."""
         models = open_models("", self.package.folder.parent, in_process=True)
-        reader = Reader(self.book, self.core.store_dir, {("tiny", "1.0.0"): self.package}, models, 20.0)
+        reader = Reader(self.book, self.core, Installed(self.package.folder.parent), models, 20.0)
         assert run_next(self.book, Stage("infer", Run, (RunState.READY,), reader.work))
         return self.run()
 
     def report(self) -> Path:
         """report's work: the folder with the run's objects."""
-        reporter = Reporter(self.book, self.core, Settings(), DESTINATIONS, self.package.folder.parent)
+        reporter = Reporter(self.book, self.core, Settings(), DESTINATIONS, Installed(self.package.folder.parent))
         assert run_next(self.book, Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work))
         run = self.run()
         return self.core.results_dir / run.study_instance_uid / run.id

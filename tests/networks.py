@@ -54,17 +54,22 @@ def network(
     return number(1, 7) + block(7, graph) + block(8, number(2, 13))
 
 
-def of_mean(names: Sequence[str], weights: Sequence[float], biases: Sequence[float]) -> bytes:
+def of_mean(
+    names: Sequence[str], weights: Sequence[float], biases: Sequence[float], apart: Sequence[str] = ()
+) -> bytes:
     """image [N,1,H,W] → names[0] [N,k]: weight · the image's mean + bias for each of k; names[1], where it is there,
-    [N,1]: their sum."""
+    [N,1]: their sum; `apart` [N,1] each: the k one by one, instead of all that."""
     k = len(biases)
     nodes = [
         node("GlobalAveragePool", ["image"], ["pooled"]), node("Flatten", ["pooled"], ["mean"]),
         node("MatMul", ["mean", "weights"], ["weighed"]), node("Add", ["weighed", "biases"], [names[0]]),
         *(node("MatMul", [names[0], "ones"], [name]) for name in names[1:]),
+        *(node("MatMul", [names[0], f"pick_{name}"], [name]) for name in apart),
     ]  # fmt: skip
-    outputs = [tensor_info(names[0], FLOAT, ["n", k]), *(tensor_info(name, FLOAT, ["n", 1]) for name in names[1:])]
-    constants = [constant("weights", [1, k], weights), constant("biases", [k], biases)]
-    if names[1:]:
-        constants.append(constant("ones", [k, 1], [1.0] * k))
+    singles = [tensor_info(name, FLOAT, ["n", 1]) for name in (*names[1:], *apart)]
+    outputs = singles if apart else [tensor_info(names[0], FLOAT, ["n", k]), *singles]
+    constants = [
+        constant("weights", [1, k], weights), constant("biases", [k], biases), constant("ones", [k, 1], [1.0] * k),
+        *(constant(f"pick_{name}", [k, 1], [float(m == n) for m in range(k)]) for n, name in enumerate(apart)),
+    ]  # fmt: skip
     return network(nodes, [tensor_info("image", FLOAT, ["n", 1, "h", "w"])], outputs, constants)

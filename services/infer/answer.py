@@ -1,15 +1,28 @@
 """One output of a package, answered for one image or one series: what the kinds make their findings from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.inference import Reading
+from numpy.typing import NDArray
+
+from shared.findings import ArrayFile
+from shared.inference import Reading, Unreadable
 from shared.outputs import Numbers, scalar, shaped
 from shared.packages.folder import Package
 from shared.packages.output_tables import Label, Output
 from shared.packages.shapes import shapes_of
 
 DEFAULT_THRESHOLD = 0.5
+
+
+Keep = Callable[[str, NDArray[Any]], ArrayFile]
+"""Keeps an array under a name for good, and tells where it lies."""
+
+
+def nowhere(name: str, array: NDArray[Any]) -> ArrayFile:
+    """For packages whose outputs are all small."""
+    raise Unreadable(f"{name}: an array of shape {list(array.shape)} can't be kept here")
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,7 @@ class Answer:
     output: Output
     reading: Reading
     confidence: float | None = None
+    keep: Keep = nowhere
 
     @property
     def where(self) -> str:

@@ -5,13 +5,13 @@ Each kind of output has its function in `services/infer/kinds`.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from services.infer.answer import Answer
+from services.infer.answer import Answer, Keep, nowhere
 from services.infer.kinds.classification import binary, multilabel
 from services.infer.kinds.ordinal import ordinal
 from services.infer.kinds.points import landmarks, measured
 from services.infer.kinds.quantity import quantity
 from services.infer.slices import key_images
-from shared.findings import Finding
+from shared.findings import Finding, NotSure
 from shared.inference import Reading, Unreadable
 from shared.outputs import scalar
 from shared.packages.folder import Package
@@ -27,22 +27,23 @@ KINDS: Mapping[str, Callable[[Answer], Sequence[Finding]]] = {
 }
 
 
-def findings_of(package: Package, reading: Reading) -> list[Finding]:
-    """What each output of the package says that is sure enough of itself, for one image or one series, and after it
-    the images to look at where the slices' weights tell.
+def findings_of(package: Package, reading: Reading, keep: Keep = nowhere) -> list[Finding]:
+    """What each output of the package says of one image or one series, and after it the images to look at where the
+    slices' weights tell. Arrays that findings name are given to `keep`.
 
     Raises:
         Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
     """
-    found = [finding for output in package.manifest.outputs for finding in _said(package, output, reading)]
+    found = [finding for output in package.manifest.outputs for finding in _said(package, output, reading, keep)]
     return [*found, *(key for finding in found for key in key_images(finding))]
 
 
-def _said(package: Package, output: Output, reading: Reading) -> Sequence[Finding]:
-    """What an output says; nothing where its confidence is below the least that the manifest asks for."""
-    answer = Answer(package, output, reading, _confidence(package, output, reading))
-    if answer.confidence is not None and answer.confidence < (output.minimum_confidence or 0.0):
-        return []
+def _said(package: Package, output: Output, reading: Reading, keep: Keep) -> Sequence[Finding]:
+    """What an output says, which is that it is not sure where its confidence is below what the manifest asks for."""
+    answer = Answer(package, output, reading, _confidence(package, output, reading), keep)
+    least = output.minimum_confidence
+    if least is not None and answer.confidence is not None and answer.confidence < least:
+        return [NotSure(**answer.identity(), minimum_confidence=least)]
     if len(reading.sources) > 1 and (output.geometry or output.kind == "landmark"):
         raise Unreadable(f"{package.name}: {output.name}: points in a whole series are not read yet")
     if output.kind not in KINDS:

@@ -29,7 +29,7 @@ def main() -> None:
     log.info("models are served by: %s", models.description)
     loader = VersionLoader(models, service.book, installed, gates=False)
     reader = Reader(
-        book=service.book, store_dir=service.core.store_dir, packages=installed,
+        book=service.book, core=service.core, packages=installed,
         models=models, timeout_s=triton.timeout_seconds, awaits=loader.awaits,
     )  # fmt: skip
     rooms = Rooms(READERS, settings.patience["lease"], partial(bounds, installed))

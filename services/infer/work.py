@@ -4,18 +4,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from sqlmodel import Session, col, select
 
 from services.infer.handlers import findings_of
+from services.infer.kept_arrays import KeptArrays
 from shared import metrics
-from shared.findings import Finding, dump_findings
+from shared.findings import Finding, NotSure, dump_findings
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Reading, Unreadable, read_images, read_series
 from shared.packages.folder import Package
 from shared.packages.installed import Installed
 from shared.serving import ModelRefused, Models, ModelUnavailable
+from shared.settings import Core
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, Instance, Journal, Run
 from shared.store.moves import Row, move, subject_of
@@ -30,7 +31,7 @@ class Reader:
     """What reading needs: the book, the stored images, the packages and who serves them."""
 
     book: Book
-    store_dir: Path
+    core: Core  # where they lie, and where arrays go
     packages: Installed
     models: Models
     timeout_s: float
@@ -53,13 +54,20 @@ class Reader:
         # a series may hold views side by side, of which the package reads some
         taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
         started = time.monotonic()
-        findings = self._read(package, taken)
+        arrays = KeptArrays(self.core.data_dir, self.core.results_dir / run.study_instance_uid / run_id)
+        try:
+            findings = self._read(package, taken, arrays)
+        except GiveUp:
+            arrays.remove_all()
+            raise
+        arrays.remove_others()
         metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
 
         def save(session: Session, row: Row) -> None:
             assert isinstance(row, Run)
-            row.findings = dump_findings(findings)
-            if findings:
+            speaks = any(not isinstance(finding, NotSure) for finding in findings)
+            row.findings = dump_findings(findings if speaks else [])
+            if speaks:
                 move(session, row, RunEvent.READ, _gates_reason(session, row))
             else:
                 move(session, row, RunEvent.HELD, f"{package.name} {NOT_SURE}")
@@ -71,15 +79,15 @@ class Reader:
         package = self.packages.get((row.package, row.version)) if isinstance(row, Run) else None
         return package.manifest.resources.most_attempts if package else None
 
-    def _read(self, package: Package, instances: Sequence[Instance]) -> list[Finding]:
-        """What the package says; nothing where it is not sure enough of anything that it sees."""
+    def _read(self, package: Package, instances: Sequence[Instance], arrays: KeptArrays) -> list[Finding]:
+        """What the package says, and where it is not sure enough to."""
         try:
             # each series by itself: slices of several, in different planes, have no common order
-            series = [load_frames([self.store_dir / i.path for i in one]) for one in _by_series(instances)]
+            series = [load_frames([self.core.store_dir / i.path for i in one]) for one in _by_series(instances)]
             if not any(series):
                 raise GiveUp("there is no image in the series")
             readings = self._readings(package, [frames for frames in series if frames])
-            return [finding for reading in readings for finding in findings_of(package, reading)]
+            return [finding for reading in readings for finding in findings_of(package, reading, arrays.keep)]
         except ModelUnavailable as error:
             raise Retry(f"{package.name} does not answer: {error}") from error
         except (Unreadable, ModelRefused) as error:

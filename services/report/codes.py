@@ -39,6 +39,7 @@ BIAS = CodedConcept("bias", SCHEME, "Bias")
 COLUMN = CodedConcept("point-column", SCHEME, "Column of the point")
 ROW = CodedConcept("point-row", SCHEME, "Row of the point")
 PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
+NOT_SURE = CodedConcept("not-sure", SCHEME, "The package is not sure enough")
 EXPLAINS = CodedConcept("explains", SCHEME, "Shows why")
 
 _PROCEDURES = {

@@ -43,7 +43,7 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
     for kind, builder in _builders(facts).items():
         if kind in facts.kinds:
             steps.append((kind, partial(_objects, facts, kind, builder, destinations, made.objects)))
-    if "ORU" in facts.kinds:
+    if "ORU" in facts.kinds and (facts.outcome == "held" or facts.findings):
         rises = [d for d in destinations if "ORU" in d.objects]
         steps += [(f"ORU to {destination.name}", partial(_message, facts, destination)) for destination in rises]
     for what, build in steps:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from shared.findings import (
     Classification,
     DerivedImage,
+    Embedding,
     Finding,
     HeatMap,
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     QualityScore,
     Segmentation,
@@ -22,11 +24,11 @@ MOST_OF_A_SERIES = 5
 def key_images(finding: Finding) -> list[SourceImage]:
     """The worst images of a score, worst first; of a reading those with its regions, else those that it rests on.
 
-    A finding that is absent has none: no image shows it.
+    What is absent or not said has none: no image shows it.
     """
     if isinstance(finding, QualityScore):
         return _worst(finding)
-    if isinstance(finding, Classification) and not finding.present:
+    if isinstance(finding, NotSure | Embedding) or (isinstance(finding, Classification) and not finding.present):
         return []
     if isinstance(finding, KeyImage):
         return [finding.image]

@@ -1,6 +1,7 @@
 """Wires report: a run that was read (or held) in, its result objects and their deliveries out."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from services.report.result_kinds import most_flavours
 from services.report.settings import Settings
 from services.report.source_files import read_pictures, read_sources
 from shared.arrays import read_array
-from shared.findings import load_findings
+from shared.findings import Embedding, Finding, load_findings
 from shared.packages.installed import Installed
 from shared.packages.manifest import Manifest, ResultsTable
 from shared.service import start_service
@@ -59,7 +60,7 @@ class Reporter:
     def _facts(self, rows: Rows) -> tuple[RunFacts, list[str]]:
         """What the objects are made from, and in words which pictures are missing."""
         held = state_of(rows.run) is RunState.HOLDING
-        findings = [] if held else load_findings(rows.run.findings)
+        findings = [] if held else _to_report(load_findings(rows.run.findings))
         paths = {i.sop_instance_uid: self.core.store_dir / i.path for i in rows.instances}
         self._require(paths)
         read = partial(read_array, self.core.data_dir)
@@ -84,6 +85,11 @@ class Reporter:
         gone = sum(not path.exists() for path in paths.values())
         if gone:
             raise Retry(f"{gone} of {len(paths)} stored images are not on the disk")
+
+
+def _to_report(findings: Sequence[Finding]) -> list[Finding]:
+    """All but embeddings: they stay in the results folder, for whoever searches or compares there."""
+    return [finding for finding in findings if not isinstance(finding, Embedding)]
 
 
 def _kinds(manifest: Manifest | None) -> frozenset[str]:

@@ -9,7 +9,6 @@ from highdicom.sr import (
     QualitativeEvaluation,
     SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
-    TrackingIdentifier,
 )
 from highdicom.sr import Measurement as Number
 from highdicom.sr import MeasurementsAndQualitativeEvaluations as Group
@@ -29,7 +28,8 @@ from services.report.group_parts import (
 from services.report.map_references import maps_of
 from services.report.measures import Measure, area_of, length_of
 from services.report.region_coordinates import inferred_from, region_item
-from services.report.segment_groups import segment_group
+from services.report.segment_groups import segment_group, unplaced_group
+from services.report.statements import least_asked_for
 from services.report.tracking import Tracking, of_segment, place_of
 from shared.findings import (
     Classification,
@@ -40,10 +40,10 @@ from shared.findings import (
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     QualityScore,
     Region,
-    Segment,
     Segmentation,
     SliceWeights,
     SourceImage,
@@ -167,21 +167,8 @@ class Groups:
             numbers += certainty(finding.confidence)
             tracking = of_segment(self._tracking, finding, segment)
             pointing = segment_group(self._facts, finding, segment, tracking, numbers, remarks(finding))
-            groups.append(pointing or self._unplaced(finding, segment, tracking, numbers))
+            groups.append(pointing or unplaced_group(finding, segment, tracking, numbers))
         return groups
-
-    def _unplaced(
-        self, finding: Segmentation, segment: Segment, tracking: TrackingIdentifier, numbers: list[Number]
-    ) -> Group:
-        """A segment whose pixels do not go along: its numbers can't be computed again."""
-        return Group(
-            tracking,
-            finding_type=codes.concept(segment.code),
-            algorithm_id=algorithm(finding),
-            finding_sites=sites(finding),
-            measurements=numbers,
-            qualitative_evaluations=remarks(finding),
-        )
 
     @_of_finding.register
     def _heat_map(self, finding: HeatMap) -> list[AnyGroup]:
@@ -192,6 +179,13 @@ class Groups:
     @_of_finding.register
     def _derived(self, finding: DerivedImage) -> list[AnyGroup]:
         return [self._whole(finding, [], [])]
+
+    @_of_finding.register
+    def _not_sure(self, finding: NotSure) -> list[AnyGroup]:
+        said = QualitativeEvaluation(codes.concept(finding.code), codes.NOT_SURE)
+        whole = self._whole(finding, [], [said])
+        comment(whole, f"Nothing is said: {least_asked_for(finding)}.")
+        return [whole]
 
     @_of_finding.register
     def _key_image(self, finding: KeyImage) -> list[AnyGroup]:

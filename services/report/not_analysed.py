@@ -28,7 +28,6 @@ from services.report.measurement_groups import Groups
 KIND = "NASR"
 GATE_HELD = codes.own("gate-held", "Held by a quality gate")
 GATE_FAILED = codes.own("gate-failed", "A quality gate could not judge")
-NOT_SURE = codes.own("not-sure", "The package is not sure enough")
 _REASON = codes.own("no-analysis-why", "Reason why not analysed")
 _CONTAINS = RelationshipTypeValues.CONTAINS
 
@@ -62,7 +61,7 @@ def _evaluations(facts: RunFacts) -> ContainerContentItem:
     container = ContainerContentItem(name=codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
     reason = _reason(facts)
     # what was read and found nothing that could be said was attempted (PS3.16 DCM 111224)
-    performed = dicom_codes.DCM.Failed if reason is NOT_SURE else dicom_codes.DCM.NotAttempted
+    performed = dicom_codes.DCM.Failed if reason is codes.NOT_SURE else dicom_codes.DCM.NotAttempted
     status = CodeContentItem(name=dicom_codes.DCM.AnalysisPerformed, value=performed, relationship_type=_CONTAINS)
     why = CodeContentItem(name=_REASON, value=reason, relationship_type=_CONTAINS)
     container.ContentSequence = ContentSequence([status, why])
@@ -77,4 +76,4 @@ def _reason(facts: RunFacts) -> CodedConcept:
     """A gate's own run that could not judge has nothing but a reason; a reader was held by a gate, or is not sure."""
     if facts.run.kind == "gate":
         return GATE_FAILED
-    return NOT_SURE if facts.run.is_unsure else GATE_HELD
+    return codes.NOT_SURE if facts.run.is_unsure else GATE_HELD

@@ -5,18 +5,20 @@ from dataclasses import dataclass, field
 
 from pydicom.sr.coding import Code as Concept
 
-from services.report.codes import FINDING_SITE, LATERALITY, SIDES
+from services.report.codes import FINDING_SITE, LATERALITY, NOT_SURE, SIDES
 from services.report.group_parts import percent
-from services.report.statements import number, said_of_itself, size_of
+from services.report.statements import least_asked_for, number, said_of_itself, size_of
 from shared.findings import (
     Classification,
     Code,
     DerivedImage,
+    Embedding,
     Finding,
     HeatMap,
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     QualityScore,
     Region,
@@ -67,8 +69,11 @@ def _said(finding: Finding) -> Said:
         return _grade(finding)
     if isinstance(finding, Measurement):
         return {2: "NM", 5: number_of(finding.value), 6: unit_of(finding.unit)}, []
-    if isinstance(finding, Segmentation):
-        raise TypeError("a segmentation is said segment by segment")
+    if isinstance(finding, NotSure):
+        coded = f"{NOT_SURE.value}^{words_of(NOT_SURE.meaning)}^{NOT_SURE.scheme_designator}"
+        return {2: "CWE", 5: coded, 11: "X"}, [f"Nothing is said: {least_asked_for(finding)}"]  # table 0085: no result
+    if isinstance(finding, Segmentation | Embedding):
+        raise TypeError(f"no observation is made of a {finding.kind} as such")
     return {2: "ST", 5: words_of(_in_words(finding))}, []
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from highdicom.sr import Measurement as Number
+from highdicom.sr import MeasurementsAndQualitativeEvaluations as Group
 from highdicom.sr import (
     QualitativeEvaluation,
     ReferencedSegment,
@@ -14,7 +15,7 @@ from highdicom.sr import (
 
 from services.report import codes
 from services.report.facts import RunFacts
-from services.report.group_parts import algorithm, reference, sites
+from services.report.group_parts import algorithm, reference, remarks, sites
 from shared.findings import Segment, Segmentation
 
 
@@ -45,4 +46,18 @@ def segment_group(
         finding_sites=sites(finding),
         measurements=numbers,
         qualitative_evaluations=said,
+    )
+
+
+def unplaced_group(
+    finding: Segmentation, segment: Segment, tracking: TrackingIdentifier, numbers: Sequence[Number]
+) -> Group:
+    """A segment whose pixels do not go along: its numbers can't be computed again."""
+    return Group(
+        tracking,
+        finding_type=codes.concept(segment.code),
+        algorithm_id=algorithm(finding),
+        finding_sites=sites(finding),
+        measurements=numbers,
+        qualitative_evaluations=remarks(finding),
     )

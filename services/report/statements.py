@@ -15,6 +15,7 @@ from shared.findings import (
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     QualityScore,
     Region,
@@ -139,6 +140,16 @@ def _heat_map(finding: HeatMap, _facts: RunFacts) -> list[Statement]:
 def _derived(finding: DerivedImage, _facts: RunFacts) -> list[Statement]:
     count = len(finding.placed.images)
     return [Statement(finding.code.meaning, f"{count} image{'' if count == 1 else 's'} made", finding.description)]
+
+
+@_lines.register
+def _not_sure(finding: NotSure, _facts: RunFacts) -> list[Statement]:
+    return [Statement(finding.code.meaning, "not sure enough to say", least_asked_for(finding))]
+
+
+def least_asked_for(finding: NotSure) -> str:
+    """Why nothing is said."""
+    return f"at least {number(percent(finding.minimum_confidence), 2)} % is asked for"
 
 
 @_lines.register

@@ -7,11 +7,13 @@ from pydantic import ValidationError
 from shared.findings import (
     Classification,
     DerivedImage,
+    Embedding,
     Finding,
     HeatMap,
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     QualityScore,
     Segmentation,
@@ -50,16 +52,28 @@ def _said(finding: Finding) -> str:
             return f"{grade.code.meaning or grade.name}, probability {grade.probability:.2f}"
         case Landmark():
             return count_in_words(len(finding.regions), "place")
-        case Segmentation():
-            return ", ".join(segment.name for segment in finding.segments)
         case KeyImage():
             return "an image to look at" + ("" if finding.weight is None else f", weight {finding.weight:.2f}")
+        case Segmentation() | HeatMap() | DerivedImage() | Embedding():
+            return _kept(finding)
+        case NotSure():
+            sure = "" if finding.confidence is None else f", confidence {finding.confidence:.2f}"
+            return f"not sure enough to say{sure} (at least {finding.minimum_confidence:.2f})"
+        case _:
+            assert_never(finding)
+
+
+def _kept(finding: Segmentation | HeatMap | DerivedImage | Embedding) -> str:
+    """What lies in an array."""
+    match finding:
+        case Segmentation():
+            return ", ".join(segment.name for segment in finding.segments)
         case HeatMap():
             return "a map of where it shows"
         case DerivedImage():
             return finding.description or count_in_words(len(finding.placed.images), "derived image")
-        case _:
-            assert_never(finding)
+        case Embedding():
+            return f"kept as {count_in_words(finding.array.shape[0], 'number')}"
 
 
 def number_in_words(value: float, unit: str) -> str:

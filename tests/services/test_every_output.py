@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from shared.cli.main import app
-from shared.findings import Classification, OrdinalGrade, load_findings
+from shared.findings import Classification, Measurement, NotSure, OrdinalGrade, load_findings
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import CHEST_PATIENT, Visit, dx_image
 from shared.study import RunState
@@ -109,6 +110,58 @@ def test_what_concepts_add_reaches_the_report(tmp_path: Path, films: list[Path],
     assert found.concepts is not None
     assert sum(part.value for part in found.concepts.contributions) == pytest.approx(0.75)
     assert "Contributions to the logit" in words_of(work.report())
+
+
+def says_how_sure(folder: Path, preprocess: list[dict[str, Any]], sure: tuple[float, float]) -> Any:
+    """A package that says two numbers of each image; of `other` it is sure by weight · the mean + bias."""
+    network = of_mean(["both"], [0.0, sure[0]], [7.0, sure[1]], apart=("number", "sure"))
+    said: dict[str, Any] = {"tensor": "number", "kind": "regression", "unit": "mm"}
+    other = said | {
+        "name": "other", "confidence_tensor": "sure", "minimum_confidence": 0.25,
+        "code": CODE | {"value": "y", "meaning": "Other thing"},
+    }  # fmt: skip
+    tensors = {"number": [1], "sure": [1]}
+    return tiny_package(folder / "packages", network, tensors, [said | {"name": "one"}, other], preprocess=preprocess)
+
+
+def test_what_is_silent_beside_others_is_told_as_not_sure(
+    tmp_path: Path, films: list[Path], opened: list[AtWork]
+) -> None:
+    opened.append(work := AtWork(tmp_path, says_how_sure(tmp_path, SCALED, (0.0, 0.125)), films))
+    assert work.read().state == RunState.READ
+    assert [type(finding) for finding in load_findings(work.run().findings)] == [Measurement, NotSure]
+    folder = work.report()
+    (message,) = (path.read_bytes().decode().split("\r") for path in folder.glob("*.hl7"))
+    (line,) = (line for line in message if "Other thing" in line)
+    assert "|not-sure^The package is not sure enough^99ISO|" in line
+    assert line.split("|")[11] == "X"
+    assert any("Nothing is said: at least 25 % is asked for" in line for line in message)
+    assert "Nothing is said: at least 25 % is asked for." in words_of(folder)
+    agrees(folder)
+
+
+def test_of_several_films_each_tells_whether_it_is_silent(
+    tmp_path: Path, films: list[Path], opened: list[AtWork]
+) -> None:
+    ds = dcmread(films[0])
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{ds.SOPInstanceUID}.2"
+    ds.PixelData = bytes(len(ds.PixelData))
+    ds.save_as(tmp_path / "blank.dcm", enforce_file_format=True)
+    package = says_how_sure(tmp_path, SCALED, (1.0, 0.0))
+    opened.append(work := AtWork(tmp_path, package, [*films, tmp_path / "blank.dcm"]))
+    found = load_findings(work.read().findings)
+    silent = [finding for finding in found if isinstance(finding, NotSure)]
+    assert len(found) == 4
+    assert [finding.sources[0].sop_instance_uid for finding in silent] == [ds.SOPInstanceUID]
+
+
+def test_a_run_in_which_nothing_is_said_is_held(tmp_path: Path, films: list[Path], opened: list[AtWork]) -> None:
+    network = of_mean(["sure"], [0.0], [0.125])
+    said = {"name": "one", "tensor": "sure", "kind": "regression", "confidence_tensor": "sure"}
+    package = tiny_package(tmp_path / "packages", network, {"sure": [1]}, [said | {"minimum_confidence": 0.5}])
+    opened.append(work := AtWork(tmp_path, package, films))
+    run = work.read()
+    assert (run.state, run.findings) == (RunState.HOLDING, [])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.infer.handlers import findings_of
-from shared.findings import Landmark, Measurement, SourceImage
+from shared.findings import Landmark, Measurement, NotSure, SourceImage
 from shared.geometry import angle_between_lines, in_mm
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
@@ -118,7 +118,9 @@ def test_what_is_not_sure_enough_says_nothing() -> None:
     points = [[192.0, 128.0], [320.0, 128.0], [192.0, 384.0], [320.0, 256.0]]
     of = package(confidence_tensor="sure", minimum_confidence=0.5)
     assert measurement(of, reading(points, confidence=0.75)).confidence == 0.75
-    assert findings_of(of, reading(points, confidence=0.25)) == []
+    (silent,) = findings_of(of, reading(points, confidence=0.25))
+    assert isinstance(silent, NotSure)
+    assert (silent.name, silent.confidence, silent.minimum_confidence) == ("angle", 0.25, 0.5)
     with pytest.raises(Unreadable, match="the confidence of angle is 1.5"):
         findings_of(of, reading(points, confidence=1.5))
 

@@ -12,6 +12,7 @@ from shared.findings import Classification, KeyImage, load_findings
 from shared.phantoms.chest_ct import ChestCt, chest_ct
 from shared.phantoms.dicom import CHEST_PATIENT, Visit, ct_series
 from shared.serving import Models
+from shared.settings import Core
 from shared.stage import Stage, run_next
 from shared.store import Book, Run
 from shared.store.moves import move
@@ -45,7 +46,7 @@ def test_the_key_images_of_a_series_show_what_was_planted(
     gating(book, tmp_path / "store", paths, [("slice_transformer", "reader")])
     with book.write() as session:
         move(session, session.merge(run_of(book, "slice_transformer")), RunEvent.PASSED, "")
-    reader = Reader(book, tmp_path / "store", packages(), models, 20.0)
+    reader = Reader(book, Core(data_dir=tmp_path), packages(), models, 20.0)
     assert run_next(book, Stage("infer", Run, (RunState.READY,), reader.work))
     with book.read() as session:
         run = session.exec(select(Run)).one()

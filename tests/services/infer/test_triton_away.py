@@ -17,6 +17,7 @@ from shared.phantoms.dicom import Patient, Visit, dx_image
 from shared.serving import open_models
 from shared.serving.triton_door import TritonDoor
 from shared.serving.triton_server import TritonServer
+from shared.settings import Core
 from shared.stage import Save, Stage
 from shared.store import Book, Run, open_book
 from shared.store.moves import move
@@ -59,7 +60,7 @@ class Infer:
         self.book, self.store, self.taken = book, store, Counter[str]()
         self._made = 0
         self.models = open_models(url, REPOSITORY)
-        self._reader = Reader(book, store, packages(), self.models, 3.0)
+        self._reader = Reader(book, Core(data_dir=store.parent), packages(), self.models, 3.0)
         stage = Stage("infer", Run, (RunState.READY,), self._work, only=TritonDoor(self.models).only)
         self.hands = Hands(book, stage, HANDS)
         self._stop = threading.Event()

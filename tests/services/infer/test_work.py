@@ -19,6 +19,7 @@ from shared.packages.settings import PackageSettings
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
 from shared.serving import Models, ModelUnavailable, open_models
+from shared.settings import Core
 from shared.stage import Retry, Stage, run_next
 from shared.store import Book, Instance, Run
 from shared.store.moves import move
@@ -45,7 +46,7 @@ def ready(book: Book, store: Path, paths: list[Path], chosen: tuple[str, str] = 
 
 
 def read(book: Book, store: Path, models: Models) -> Run:
-    reader = Reader(book, store, packages(), models, 20.0)
+    reader = Reader(book, Core(data_dir=store.parent), packages(), models, 20.0)
     assert run_next(book, Stage("infer", Run, (RunState.READY,), reader.work))
     with book.read() as session:
         return session.exec(select(Run)).one()
@@ -147,7 +148,7 @@ def test_without_triton_the_run_waits(tmp_path: Path, book: Book) -> None:
     away = open_models("127.0.0.1:9", REPOSITORY)
     waiting = ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 64))])
     with pytest.raises(Retry, match="does not answer"):
-        Reader(book, tmp_path / "store", packages(), away, 5.0).work(waiting.id)
+        Reader(book, Core(data_dir=tmp_path), packages(), away, 5.0).work(waiting.id)
     assert read(book, tmp_path / "store", away).state == RunState.READY
     away.close()
 
@@ -167,7 +168,7 @@ def test_a_package_has_its_own_time_out_and_attempts(tmp_path: Path, book: Book)
     ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 64))])
     here = Installed(REPOSITORY, {"chest_opacity": PackageSettings(timeout_seconds=7.5, most_attempts=2)})
     silent = Silent()
-    reader = Reader(book, tmp_path / "store", here, silent, 20.0)  # type: ignore[arg-type]
+    reader = Reader(book, Core(data_dir=tmp_path), here, silent, 20.0)  # type: ignore[arg-type]
     stage = Stage(
         "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
         first_delay=timedelta(0), most_attempts=10,

@@ -1,4 +1,4 @@
-"""Findings of all nine kinds over any images, made by hand, with numbers that are known from how they were made."""
+"""Findings of every kind that is reported, made by hand over any images: how they are made tells their numbers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from shared.findings import (
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     Placed,
     QualityScore,
@@ -103,6 +104,10 @@ def _told(frames: list[Frame]) -> list[Finding]:
         KeyImage(
             name="look_here", code=code("113000", "Of Interest", "DCM"), image=images[-1], weight=0.25,
             explains="mass", sources=(images[-1],), **MADE_BY,
+        ),
+        NotSure(
+            name="stage", code=code("tumour-stage", "Stage of the tumour", "99ISO"), confidence=0.375,
+            minimum_confidence=0.625, sources=images, **MADE_BY,
         ),
     ]  # fmt: skip
 

@@ -1,5 +1,5 @@
-"""All nine kinds of finding, over images of all sorts: other people's validators accept every object that is made of
-them, and every number can be computed again.
+"""Every kind of finding that is reported, over images of all sorts: other people's validators accept every object that
+is made of them, and every number can be computed again.
 """
 
 import os

@@ -364,13 +364,16 @@ def test_every_kind_of_finding_is_said(mr_facts: RunFacts, mr_paths: list[Path])
     said = [row for n, finding in enumerate(findings, start=1) for row in observed(finding, str(n))]
     assert {finding.kind for finding in findings} == {
         "quality_score", "classification", "ordinal_grade", "measurement", "landmark", "segmentation", "heat_map",
-        "key_image", "derived_image",
+        "key_image", "derived_image", "not_sure",
     }  # fmt: skip
-    assert [sub for sub, _, _ in said] == ["1", "2", "3", "4", "5", "6", "7", "8", "9.1", "9.2", "10.1", "11", "12"]
+    assert [sub for sub, _, _ in said] == [
+        *(str(n) for n in range(1, 10)), "10.1", "10.2", "11.1", "12", "13",
+    ]  # fmt: skip
     by_name = {fields[3].split("^")[1]: (fields, remarks) for _, fields, remarks in said}
     assert by_name["Severity"][0][5] == "255604002^Mild^SCT"
     assert by_name["Severity"][0][9] == "0.625"
     assert by_name["Severity"][1] == ["Probabilities: none 0.200, mild 0.625, severe 0.175"]
+    assert by_name["Stage of the tumour"][0][11] == "X"
     assert by_name["Mass"][0][2] == "NM", "the segment's volume comes after the classification's word"
     assert by_name["Carina structure"][0][5] == "Marked: carina (75 %), end plate"
     assert "confidence 90 %" in by_name["Cobb angle"][1]

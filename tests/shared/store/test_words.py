@@ -9,12 +9,14 @@ from shared.findings import (
     Classification,
     Code,
     DerivedImage,
+    Embedding,
     Finding,
     Grade,
     HeatMap,
     KeyImage,
     Landmark,
     Measurement,
+    NotSure,
     OrdinalGrade,
     Placed,
     QualityScore,
@@ -41,6 +43,8 @@ FINDINGS = [
     (HeatMap(**SAID, placed=PLACED), "a map"),
     (KeyImage(**SAID, image=IMAGE, weight=0.5), "weight 0.50"),
     (DerivedImage(**SAID, placed=PLACED), "1 derived image"),
+    (Embedding(**SAID, array=PLACED.array.model_copy(update={"shape": (128,)})), "kept as 128 numbers"),
+    (NotSure(**SAID, confidence=0.25, minimum_confidence=0.5), "say, confidence 0.25 (at least 0.50)"),
 ]
 
 
