@@ -98,6 +98,8 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _row(package: Package, frame: Frame, prepare: Preparation) -> Row:
     row = _prepared(frame, prepare)
+    if row.volume.shape[0] != 1:
+        raise Unreadable(f"an image became {row.volume.shape[0]} slices: {package.name} reads single images")
     wanted, given = package.manifest.tensors.pixels.shape, row.image.shape
     if not fits(wanted, given):
         raise Unreadable(f"the prepared image has shape {list(given)}, {package.name} takes {wanted}")

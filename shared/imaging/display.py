@@ -19,10 +19,15 @@ def display_pixels(frame: Frame) -> NDArray[np.uint8]:
     Raises:
         UndecodablePixels: the pixels can't be had.
     """
-    pixels = frame.pixels()
-    grey = np.clip(pixels / (_full_range(frame) / 255.0), 0, 255) if _is_colour(frame) else _voi(frame, pixels)
-    shown = np.rint(grey).astype(np.uint8)
+    shown = np.rint(windowed(frame, frame.pixels())).astype(np.uint8)
     return 255 - shown if frame.header.get("photometric_interpretation") == "MONOCHROME1" else shown
+
+
+def windowed(frame: Frame, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values after the modality LUT, in 0 to 255 by the image's own first VOI LUT or window, else by percentiles."""
+    if _is_colour(frame):
+        return np.asarray(np.clip(pixels / (_full_range(frame) / 255.0), 0, 255), np.float32)
+    return _voi(frame, pixels)
 
 
 def window(pixels: NDArray[np.float32], center: float, width: float, function: str = "LINEAR") -> NDArray[np.float32]:

@@ -59,6 +59,19 @@ class SourceStack:
             _spacing(frames, to_patient), to_patient,
         )  # fmt: skip
 
+    def picked(self, indices: Sequence[int]) -> Self:
+        """The stack of those slices alone, which has places where they follow each other evenly."""
+        steps = set(np.diff(indices).tolist()) or {1}
+        shape, images = (len(indices), *self.shape[1:]), tuple(self.images[index] for index in indices if self.images)
+        if len(steps) > 1:
+            return type(self)(shape, images, (None, *self.spacing[1:]) if self.spacing else None)
+        step = float(steps.pop())
+        spacing = self.spacing
+        if spacing and spacing[0] is not None:
+            spacing = (spacing[0] * abs(step), *spacing[1:])
+        move = step_matrix((step, 1.0, 1.0), (indices[0] + 0.5 - 0.5 * step, 0.0, 0.0))
+        return type(self)(shape, images, spacing, None if self.to_patient is None else self.to_patient @ move)
+
 
 def _spacing(frames: Sequence[Frame], to_patient: Matrix | None) -> Spacing | None:
     if len({frame.pixel_spacing for frame in frames}) > 1 and to_patient is None:
@@ -83,6 +96,19 @@ class Grid:
     def moved(self, shape: Shape, step: Matrix) -> Self:
         """Another grid: a point p of it lies at `step` · p of this one."""
         return type(self)(shape, self.source, self.to_source @ step)
+
+    def picked(self, slices: Sequence[int]) -> Self:
+        """The grid of those slices alone, on the stack of their images alone.
+
+        Raises:
+            NoVolume: a slice is not one image.
+        """
+        indices = self.slice_indices[list(slices)].tolist()
+        if abs(self.to_source[2, 2]) != 1 or min(indices) < 0 or max(indices) >= self.source.shape[0]:
+            raise NoVolume("slices can't be picked once they are resampled or padded: pick them before")
+        to_source = self.to_source.copy()
+        to_source[2] = 0.0, 0.0, 1.0, 0.0
+        return type(self)((len(indices), *self.shape[1:]), self.source.picked(indices), to_source)
 
     def source_point(self, column: float, row: float, slice_: float = 0.5) -> Triple:
         """Where a point of this grid lies in the source."""
@@ -134,9 +160,10 @@ class Grid:
         """Left, top, right, bottom of a whole slice on its source image; beyond it where it was padded.
 
         Raises:
-            NoVolume: rows are not along rows.
+            NoVolume: its rows and columns don't run along those of the images.
         """
-        if not self.keeps_slices or self.to_source[0, 1] or self.to_source[1, 0]:
+        along = self.keeps_slices and min(self.to_source[0, 0], self.to_source[1, 1]) > 0
+        if not along or self.to_source[0, 1] or self.to_source[1, 0]:
             raise NoVolume("the rows and columns of the model's input are not those of the images")
         left, top, _ = self.source_point(0.0, 0.0)
         right, bottom, _ = self.source_point(float(self.shape[2]), float(self.shape[1]))

@@ -9,11 +9,24 @@ from numpy.typing import NDArray
 
 from shared.imaging.decode import Modality
 from shared.imaging.frames import Frame
-from shared.imaging.grid import Grid, NoVolume, Shape, SourceStack, Triple, step_matrix
+from shared.imaging.grid import Grid, Matrix, NoVolume, Shape, SourceStack, Triple, step_matrix
 
 Voxels = NDArray[np.float32]
 Fact = TypeVar("Fact")
 NOTHING = Modality()
+MOST_VOXELS = 1 << 28
+"""A GiB as float32: a step that would make more is refused before it does."""
+
+
+def affordable(channels: int, shape: Shape) -> None:
+    """Refuses a volume that can't be held.
+
+    Raises:
+        NoVolume: there would be more than MOST_VOXELS.
+    """
+    if channels * shape[0] * shape[1] * shape[2] > MOST_VOXELS:
+        size = " × ".join(map(str, shape))
+        raise NoVolume(f"preparation would make {size} voxels; at most {MOST_VOXELS} are held")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +111,39 @@ class Volume:
     ) -> Self:
         """Other places: a point p of the new volume lies at `scale` · p + `shift` of this one, both given as (slices,
         rows, columns)."""
+        return self.turned(array, step_matrix(scale, shift))
+
+    def turned(self, array: NDArray[np.floating], step: Matrix) -> Self:
+        """Other places: a point p (column, row, slice) of the new volume lies at `step` · p of this one."""
         slices, rows, columns = array.shape[1:]
-        grid = self.grid.moved((slices, rows, columns), step_matrix(scale, shift))
+        grid = self.grid.moved((slices, rows, columns), step)
         return replace(self, array=np.ascontiguousarray(array, np.float32), grid=grid)
+
+    def picked(self, slices: Sequence[int]) -> Self:
+        """Those slices alone; their images are then the whole source.
+
+        Raises:
+            NoVolume: a slice is not one image.
+        """
+        indices = self.grid.slice_indices[list(slices)].tolist()
+        return replace(
+            self.with_array(self.array[:, list(slices)]),
+            grid=self.grid.picked(slices),
+            modality=tuple(self.modality[index] for index in indices),
+            photometric_interpretation=tuple(self.photometric_interpretation[index] for index in indices),
+            frames=tuple(self.frames[index] for index in indices if self.frames),
+        )
+
+    def mixable(self) -> None:
+        """Refuses to make voxels of several slices whose stored values mean different things.
+
+        Raises:
+            NoVolume: the slices differ in what is not yet applied to them.
+        """
+        if _common(self.modality) is None or _common(self.photometric_interpretation) is None:
+            raise NoVolume(
+                "slices with different scales would be mixed: put modality_lut and invert_monochrome1 before"
+            )
 
     def by_slice(self, facts: Sequence[Fact]) -> list[Fact]:
         """What holds for each slice of this volume, of what holds for each of the source; the nearest one's beyond.
@@ -108,6 +151,15 @@ class Volume:
         Raises:
             NoVolume: the slices lie across those of the source.
         """
-        if len(facts) == 1:
-            return [facts[0]] * self.shape[0]
+        common = _common(facts)
+        if common is not None:
+            return [common] * self.shape[0]
         return [facts[index] for index in np.clip(self.grid.slice_indices, 0, len(facts) - 1).tolist()]
+
+
+def _common(facts: Sequence[Fact]) -> Fact | None:
+    """What holds for all slices, where one thing does."""
+    first = facts[0]
+    tables = any(isinstance(fact, Modality) and fact.table is not None for fact in facts)  # arrays don't compare
+    same = all(fact is first or (not tables and fact == first) for fact in facts)
+    return first if same else None

@@ -168,6 +168,29 @@ def test_a_series_that_does_not_fit_is_refused_in_words(tmp_path: Path, more: di
         inference.read_series(package(**SERIES | more), frames, Heights(), 5)
 
 
+def test_a_prepared_volume_keeps_its_images(tmp_path: Path) -> None:
+    frames = load_frames(write_slices(tmp_path, [5, 1, 3, 2, 4]))
+    steps = [{"step": "modality_lut"}, {"step": "pick_slices", "every": 2}, {"step": "resize", "shape": [3, 4, 4]}]
+    models = Heights()
+    reading = inference.read_series(package(**SERIES, preprocess=steps), frames, models, 5)
+    assert models.asked == [(1, 1, 3, 4, 4)]
+    assert models.mask.shape == (1, 3)
+    assert reading.sources == tuple(frame.source for frame in frames[::2])
+    assert reading.grid.slice_images == reading.sources
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"step": "reorient", "axes": "RAS"}, "which way they run is not known"),
+        ({"step": "pad", "shape": [3, 8, 10]}, "an image became 3 slices"),
+    ],
+)
+def test_a_step_that_cannot_be_done_is_told(tmp_path: Path, step: dict[str, Any], words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        list(read_images(package(preprocess=[step]), load_frames([write(tmp_path, "a")]), Means(), 5))
+
+
 def test_a_series_too_large_to_send_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MOST_SERIES_BYTES", 500)
     with pytest.raises(Unreadable, match="are more than"):

@@ -8,6 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from shared.imaging.display import window as window_of
+from shared.imaging.display import windowed
+from shared.imaging.grid import NoVolume
 from shared.imaging.steps.register import step
 from shared.imaging.volume import NOTHING, Volume, Voxels
 
@@ -74,6 +76,22 @@ def scale_percentile(
 def window(volume: Volume, center: float, width: Annotated[float, Field(gt=0)]) -> Volume:
     """To [0, 1] by a linear window as viewers apply it (PS3.3 C.11.2.1.2); of CT after `modality_lut`, in HU."""
     return volume.with_array(window_of(volume.array, center, width) / np.float32(255))
+
+
+@step()
+def voi_window(volume: Volume) -> Volume:
+    """To [0, 1] as viewers show each image: by its own first VOI LUT or window (PS3.3 C.11.2), by percentiles where it
+    has none. That is of values after the modality LUT, which is applied where it is not yet.
+
+    Raises:
+        NoVolume: the pixels come from no file, or the slices were turned.
+    """
+    if not volume.frames:
+        raise NoVolume("the pixels come from no file, so there is no window")
+    measured = modality_lut(volume)
+    frames = volume.by_slice(volume.frames)
+    shown = [[windowed(frame, plane) for frame, plane in zip(frames, c, strict=True)] for c in measured.array]
+    return measured.with_array(np.array(shown, np.float32) / np.float32(255))
 
 
 @step(_by_slice)

@@ -1,82 +1,72 @@
-"""Steps that bring rows and columns to a size."""
+"""Steps that leave out or add rows, columns and slices at the borders."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
-from PIL import Image as Pillow
 from pydantic import Field
 
+from shared.imaging.grid import Shape
 from shared.imaging.steps.register import step
-from shared.imaging.volume import Volume
+from shared.imaging.volume import Volume, affordable
 
 Size = Annotated[int, Field(ge=1, le=16384)]
+Sizes = Annotated[tuple[Size, ...], Field(min_length=2, max_length=3)]
+
+
+def whole_shape(volume: Volume, shape: Sequence[int]) -> Shape:
+    """Slices, rows and columns of a `shape` that gives two or three: where it gives two, the slices stay."""
+    slices, rows, columns = (*volume.shape[: 3 - len(shape)], *shape)
+    return slices, rows, columns
+
+
+def _in_plane(parameters: Any) -> bool:
+    return len(parameters.shape) == 2
 
 
 @step()
 def pad_square(volume: Volume, value: float = 0.0) -> Volume:
     """Square, with the image in its middle."""
     side = max(volume.shape[1:])
-    return _padded(volume, (side, side), value)
+    return padded(volume, (volume.shape[0], side, side), value)
 
 
 @step()
 def pad_to_multiple(volume: Volume, of: Size, value: float = 0.0) -> Volume:
     """Rows and columns to the next multiple, with the image in the middle."""
     rows, columns = (-(-size // of) * of for size in volume.shape[1:])
-    return _padded(volume, (rows, columns), value)
+    return padded(volume, (volume.shape[0], rows, columns), value)
 
 
-@step()
-def pad(volume: Volume, shape: tuple[Size, Size], value: float = 0.0) -> Volume:
-    """At least `shape` (rows, columns), with the image in the middle."""
-    return _padded(volume, (max(shape[0], volume.shape[1]), max(shape[1], volume.shape[2])), value)
+@step(_in_plane)
+def pad(volume: Volume, shape: Sizes, value: float = 0.0) -> Volume:
+    """At least `shape` (rows, columns; or slices, rows, columns), with the image or volume in the middle."""
+    slices, rows, columns = map(max, whole_shape(volume, shape), volume.shape)
+    return padded(volume, (slices, rows, columns), value)
 
 
-@step()
-def crop(volume: Volume, shape: tuple[Size, Size]) -> Volume:
-    """At most `shape` (rows, columns), from the middle."""
-    rows, columns = (min(have, want) for have, want in zip(volume.shape[1:], shape, strict=True))
-    top, left = (volume.shape[1] - rows) // 2, (volume.shape[2] - columns) // 2
-    return volume.moved(
-        volume.array[:, :, top : top + rows, left : left + columns], shift=(0.0, float(top), float(left))
-    )
-
-
-@step()
-def resize(volume: Volume, shape: tuple[Size, Size]) -> Volume:
-    """Exactly `shape` (rows, columns), linear, each new pixel the mean of what it covers where the image shrinks."""
-    rows, columns = shape
-    if (rows, columns) == volume.shape[1:]:
+@step(_in_plane)
+def crop(volume: Volume, shape: Sizes) -> Volume:
+    """At most `shape` (rows, columns; or slices, rows, columns), from the middle."""
+    slices, rows, columns = map(min, whole_shape(volume, shape), volume.shape)
+    if (slices, rows, columns) == volume.shape:
         return volume
-    resized = [
-        [Pillow.fromarray(plane).resize((columns, rows), Pillow.Resampling.BILINEAR) for plane in channel]
-        for channel in volume.array
-    ]
-    array = np.array([[np.asarray(plane, np.float32) for plane in channel] for channel in resized])
-    return volume.moved(array, scale=(1.0, volume.shape[1] / rows, volume.shape[2] / columns))
+    front, top, left = ((have - want) // 2 for have, want in zip(volume.shape, (slices, rows, columns), strict=True))
+    array = volume.array[:, front : front + slices, top : top + rows, left : left + columns]
+    return volume.moved(array, shift=(float(front), float(top), float(left)))
 
 
-@step()
-def fit(volume: Volume, shape: tuple[Size, Size], value: float = 0.0) -> Volume:
-    """Exactly `shape` (rows, columns): the whole image as large as it fits with one scale in mm, in the middle.
+def padded(volume: Volume, shape: Shape, value: float) -> Volume:
+    """Exactly `shape`, which is nowhere smaller, with the volume in its middle.
 
-    Without a spacing the pixels count as square. The margins are equal on opposite sides, so a mirrored image becomes
-    the mirrored result; for that a side may give up to one pixel.
+    Raises:
+        NoVolume: that is more than can be held.
     """
-    spacing = volume.grid.spacing
-    mm = spacing[1:] if spacing else (1.0, 1.0)
-    sides = [count * step for count, step in zip(volume.shape[1:], mm, strict=True)]
-    factor = min(want / side for want, side in zip(shape, sides, strict=True))
-    rows, columns = (
-        max(1, want - 2 * round((want - side * factor) / 2)) for want, side in zip(shape, sides, strict=True)
-    )
-    return _padded(resize(volume, (rows, columns)), shape, value)
-
-
-def _padded(volume: Volume, shape: tuple[int, int], value: float) -> Volume:
-    if shape == volume.shape[1:]:
+    if shape == volume.shape:
         return volume
-    top, left = (shape[0] - volume.shape[1]) // 2, (shape[1] - volume.shape[2]) // 2
-    around = ((0, 0), (0, 0), (top, shape[0] - volume.shape[1] - top), (left, shape[1] - volume.shape[2] - left))
-    padded = np.pad(volume.array, around, constant_values=value)
-    return volume.moved(padded, shift=(0.0, -float(top), -float(left)))
+    affordable(volume.array.shape[0], shape)
+    before = [(want - have) // 2 for want, have in zip(shape, volume.shape, strict=True)]
+    around = [(first, want - have - first) for first, want, have in zip(before, shape, volume.shape, strict=True)]
+    front, top, left = before
+    array = np.pad(volume.array, ((0, 0), *around), constant_values=value)
+    return volume.moved(array, shift=(-float(front), -float(top), -float(left)))

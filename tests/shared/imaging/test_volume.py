@@ -75,6 +75,10 @@ def test_a_grid_across_the_slices_says_so() -> None:
     for ask in ("slice_images", "box"):
         with pytest.raises(NoVolume):
             getattr(grid, ask)
+    mirrored = stack(np.zeros((3, 4, 5))).grid.moved((3, 4, 5), step_matrix((1.0, 1.0, -1.0), (0.0, 0.0, 5.0)))
+    assert mirrored.slice_images == images_of(3)
+    with pytest.raises(NoVolume, match="rows and columns"):
+        mirrored.box  # noqa: B018 - it raises
 
 
 def test_images_are_those_whose_slices_are_there() -> None:

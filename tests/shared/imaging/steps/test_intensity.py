@@ -1,14 +1,20 @@
 """Each step that changes values, against another implementation."""
 
+from pathlib import Path
+
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from scipy import stats
 from skimage import exposure, util
 
 from shared.imaging.decode import Modality
+from shared.imaging.frames import load_frames
+from shared.imaging.grid import NoVolume
 from shared.imaging.volume import Volume
+from tests.images import write
 from tests.volumes import PICTURE, apply, stack
 
 
@@ -101,3 +107,22 @@ def test_statistics_are_of_each_slice_unless_the_volume_s_are_asked_for(step: tu
     flat = apply(Volume.image(array.reshape(120, 20)), step).array[0, 0]
     assert np.allclose(together, flat.reshape(array.shape), atol=1e-6)
     assert not np.allclose(together, alone, atol=0.1)
+
+
+def test_each_image_s_own_window_agrees_with_pydicom(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(6).integers(0, 4000, (8, 10)).astype(np.uint16)
+    more = {"RescaleSlope": 2, "RescaleIntercept": -1000}
+    one = write(tmp_path, "a", pixels, InstanceNumber=1, WindowCenter=[40, 9], WindowWidth=[400, 9], **more)
+    other = write(tmp_path, "b", pixels, InstanceNumber=2, WindowCenter=3000, WindowWidth=2000, **more)
+    result = apply(Volume.of(load_frames([one, other])), ("voi_window", {}))
+    for path, shown in zip((one, other), result.array[0], strict=True):
+        ds = pydicom.dcmread(path)
+        expected = apply_voi_lut(apply_modality_lut(pixels, ds), ds)  # 0 to 2^bits - 1 in the modality's range
+        expected = (expected - expected.min()) / (expected.max() - expected.min())
+        assert np.allclose(shown, expected, atol=1e-4)
+    assert np.array_equal(apply(result, ("modality_lut", {})).array, result.array)
+
+
+def test_without_a_file_there_is_no_window() -> None:
+    with pytest.raises(NoVolume, match="no file"):
+        apply(Volume.image(PICTURE), ("voi_window", {}))

@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage import transform
 
 from shared.imaging.volume import Volume
-from tests.volumes import PICTURE, apply
+from tests.volumes import PICTURE, apply, images_of, stack
 
 
 def test_resize_up_agrees_with_scikit_image_and_scipy() -> None:
@@ -52,3 +52,13 @@ def test_fit_of_a_mirrored_image_is_the_mirrored_fit(spacing: tuple[float, float
     one, mirrored = (Volume.image(pixels, spacing=spacing) for pixels in (PICTURE, PICTURE[:, ::-1].copy()))
     straight, turned = (apply(which, ("fit", {"shape": [64, 33]})).array[0, 0] for which in (one, mirrored))
     assert np.allclose(straight, turned[:, ::-1], atol=1e-3)
+
+
+def test_in_three_dimensions_padding_and_cropping_agree_with_numpy() -> None:
+    array = np.random.default_rng(5).normal(0, 1, (5, 6, 7))
+    padded = apply(stack(array), ("pad", {"shape": [8, 6, 8], "value": 3}))
+    assert np.allclose(padded.array[0], np.pad(array, ((1, 2), (0, 0), (0, 1)), constant_values=3))
+    assert padded.grid.slice_images == (None, *images_of(5), None, None)
+    cropped = apply(stack(array), ("crop", {"shape": [2, 9, 3]}))
+    assert np.allclose(cropped.array[0], array[1:3, :, 2:5])
+    assert cropped.grid.slice_images == images_of(5)[1:3]

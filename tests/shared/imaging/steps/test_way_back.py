@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -22,6 +22,7 @@ MOVES = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine pauses anywhere
 @given(MOVES, st.integers(6, 60), st.integers(6, 60))
 def test_any_chain_leads_back_to_the_source(
     steps: list[tuple[str, dict[str, object]]], rows: int, columns: int
@@ -50,6 +51,7 @@ def _resizes(steps: list[tuple[str, dict[str, object]]]) -> list[str]:
     return [name for name, _ in steps if name in ("resize", "fit")]
 
 
+@settings(deadline=None)  # a busy machine pauses anywhere
 @given(MOVES)
 def test_the_box_and_the_spacing_follow(steps: list[tuple[str, dict[str, object]]]) -> None:
     result = apply(Volume.image(PICTURE, spacing=(0.5, 0.25)), *steps)
