@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float64]
+SAME_HEIGHT_MM = 1e-3  # positions are written with few decimals: slices nearer than this lie in one plane
 
 
 def in_mm(points: ArrayLike, spacing: tuple[float, float]) -> Points:
@@ -49,12 +50,13 @@ def angle_between_lines(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def slice_step(positions: Sequence[ArrayLike], orientation: Sequence[float]) -> float:
-    """mm from slice to slice along their normal, the mean over the stack; 0 for less than two.
+    """mm from slice to slice along their normal, the mean over the stack; 0 for less than two heights.
 
-    A tilted gantry moves the slices sideways too, which adds nothing to a volume.
+    A tilted gantry moves the slices sideways too, which adds nothing to a volume; nor do slices that are taken again.
     """
     if len(positions) < 2:
         return 0.0
     normal = np.cross(np.asarray(orientation[:3], np.float64), np.asarray(orientation[3:], np.float64))
-    heights = np.asarray(positions, np.float64) @ (normal / np.linalg.norm(normal))
-    return float((heights.max() - heights.min()) / (len(positions) - 1))
+    heights = np.sort(np.asarray(positions, np.float64) @ (normal / np.linalg.norm(normal)))
+    steps = int(np.count_nonzero(np.diff(heights) > SAME_HEIGHT_MM))
+    return float((heights[-1] - heights[0]) / steps) if steps else 0.0

@@ -56,10 +56,19 @@ def write_slices(folder: Path, places: list[float], **attributes: Any) -> list[P
     ]  # fmt: skip
 
 
-def write_enhanced(folder: Path, places: list[tuple[float, int]], name: str = "enhanced") -> Path:
-    """An enhanced MR whose frames lie at these (height in mm, temporal position); slope 2, intercept -5 in frame 1."""
-    pixels = np.stack([noise(seed=n) for n in range(len(places))])
-    ds = dataset(pixels, name, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=len(places))
+def write_enhanced(
+    folder: Path,
+    places: list[tuple[float, int]],
+    name: str = "enhanced",
+    shape: tuple[int, int] = (8, 10),
+    **facts: Any,
+) -> Path:
+    """An enhanced MR whose frames lie at these (height in mm, temporal position); slope 2, intercept -5 in frame 1.
+
+    `shape` is rows, columns; `facts` are attributes by DICOM keyword.
+    """
+    pixels = np.stack([noise(*shape, seed=n) for n in range(len(places))])
+    ds = dataset(pixels, name, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=len(places), **facts)
     shared = Dataset()
     measures, plane = Dataset(), Dataset()
     measures.PixelSpacing, measures.SliceThickness = [0.5, 0.75], 3

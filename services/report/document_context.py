@@ -53,3 +53,10 @@ def fill_contribution_time(document: Dataset, shell: Dataset) -> None:
     """The moment of the finding instead of highdicom's own now, so that a replay gives the same bytes."""
     for equipment in document.get("ContributingEquipmentSequence", []):
         equipment.ContributionDateTime = f"{shell.ContentDate}{shell.ContentTime}"
+
+
+def fill_dimension_uid(document: Dataset) -> None:
+    """The organization of the dimensions by a UID of the document's own instead of highdicom's new one, as above."""
+    uid = derived_uid(document.SOPInstanceUID, "dimensions")
+    for item in (*document.DimensionOrganizationSequence, *document.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid

@@ -1,5 +1,6 @@
 """Heat maps as Parametric Maps (PS3.3 A.75): the package's own values, as floats with their meaning and unit."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import ParametricMapStorage
 
 from services.report import codes
-from services.report.document_context import fill_contribution_time
+from services.report.document_context import fill_contribution_time, fill_dimension_uid
 from services.report.facts import CannotBuild, RunFacts
 from services.report.identity import (
     MANUFACTURER,
@@ -21,9 +22,11 @@ from services.report.identity import (
     series_description,
     use_mark,
 )
+from services.report.loose_frames import put_right
 from services.report.placed_arrays import on_layers, read_placed, step_of
-from services.report.plates import Plates, plates_of
+from services.report.plates import FLAT, Plates, plates_of
 from shared.findings import HeatMap
+from shared.imaging.planes import Plane
 
 KIND = "PM"
 SOP_CLASSES = (ParametricMapStorage,)
@@ -34,7 +37,7 @@ def build(facts: RunFacts) -> list[Dataset]:
 
     Raises:
         CannotBuild: no source image could be read, or the images have no place in the patient (a projection has none;
-            nothing can be said of one), or frames lie in several directions.
+            nothing can be said of one: PS3.3 A.75.5).
     """
     first_source(facts)
     shell = Dataset()
@@ -43,7 +46,9 @@ def build(facts: RunFacts) -> list[Dataset]:
     for finding in (f for f in facts.findings if isinstance(f, HeatMap)):
         if any(image not in facts.planes for image in finding.placed.images):
             raise CannotBuild("a parametric map lies in the patient, and these images say no place there")
-        for plates in plates_of(facts, finding.placed.images, shell, step_of(facts, finding.placed)):
+        step = step_of(facts, finding.placed)
+        # a map must name its frame of reference (A.75.3), and nothing says that it is the images' where they name none
+        for plates in plates_of(facts, finding.placed.images, shell, step, "own or made up"):
             made.append(_document(facts, finding, plates, len(made) + 1))
     return made
 
@@ -51,7 +56,9 @@ def build(facts: RunFacts) -> list[Dataset]:
 def _document(facts: RunFacts, finding: HeatMap, plates: Plates, number: int) -> Dataset:
     shell = Dataset()
     fill_identity(shell, facts, KIND, number, series_description(facts, counted("map", number)))
-    values, geometry = _values(facts, finding, plates)
+    grid = _own_grid(facts, finding, plates) if facts.flavour.map_flavour == "values" else None
+    values = grid.values if grid else on_layers(facts, finding.placed, plates)
+    geometry = grid.for_highdicom(plates.loose) if grid else {}
     low, high = finding.range or (float(values.min()), float(values.max()))
     slope, intercept = _scale(low, high) if facts.flavour.map_flavour == "overlay" else (1.0, 0.0)
     pixels = ((values - intercept) / slope).astype(np.float32)
@@ -66,16 +73,12 @@ def _document(facts: RunFacts, finding: HeatMap, plates: Plates, number: int) ->
         voi_lut_transformations=[_window((low - intercept) / slope, (high - intercept) / slope)], **geometry,
     )  # fmt: skip
     document.update(shell)
+    if plates.loose:
+        put_right(document, plates, *((grid.planes, grid.measures) if grid else (plates.planes, plates.measures)))
     fill_body_part(document, first_source(facts))
     fill_contribution_time(document, shell)
+    fill_dimension_uid(document)
     return document
-
-
-def _values(facts: RunFacts, finding: HeatMap, plates: Plates) -> tuple[NDArray[Any], dict[str, Any]]:
-    """The values on their own grid with where it lies, as far as there is one and the flavour takes it, else on the
-    images'."""
-    own = _own_grid(facts, finding, plates) if facts.flavour.map_flavour == "values" else None
-    return own or (on_layers(facts, finding.placed, plates), {})
 
 
 def _scale(low: float, high: float) -> tuple[float, float]:
@@ -105,22 +108,43 @@ def _meaning(finding: HeatMap, pixels: NDArray[Any], slope: float, intercept: fl
     )  # fmt: skip
 
 
-def _own_grid(facts: RunFacts, finding: HeatMap, plates: Plates) -> tuple[NDArray[Any], dict[str, Any]] | None:
-    """The values on the grid that they have, and where it lies in the patient; None where the image lies nowhere."""
+@dataclass(frozen=True)
+class _Grid:
+    """Values (layers, rows, columns) on the grid that they have, and where each layer of it lies in the patient."""
+
+    values: NDArray[Any]
+    planes: list[Plane]
+    thickness: float
+
+    @property
+    def measures(self) -> Dataset:
+        return PixelMeasuresSequence(self.planes[0].spacing, slice_thickness=self.thickness)[0]
+
+    def for_highdicom(self, loose: bool) -> dict[str, Any]:
+        """Loose layers lie one below the other, as their plates do."""
+        orientation = FLAT if loose else self.planes[0].orientation
+        places = [(0.0, 0.0, -float(n)) if loose else plane.position for n, plane in enumerate(self.planes)]
+        return {
+            "pixel_measures": PixelMeasuresSequence(self.planes[0].spacing, slice_thickness=self.thickness),
+            "plane_orientation": PlaneOrientationSequence("PATIENT", orientation),
+            "plane_positions": [PlanePositionSequence("PATIENT", place) for place in places],
+        }
+
+
+def _own_grid(facts: RunFacts, finding: HeatMap, plates: Plates) -> _Grid | None:
+    """None where the values lie on the image's own grid."""
     placed, box = finding.placed, next(iter(finding.placed.boxes), None)
-    here = [n for n, image in enumerate(placed.images) if image in set(plates.layers)]
-    planes = [facts.planes.get(placed.images[n]) for n in here]
-    if box is None or any(other != box for other in placed.boxes) or not all(planes):
+    if box is None or any(other != box for other in placed.boxes):
         return None
+    here = [n for n, image in enumerate(placed.images) if image in set(plates.layers)]
     values = read_placed(facts, placed)[here]
-    known = [plane for plane in planes if plane]
     across, down = (box[2] - box[0]) / values.shape[2], (box[3] - box[1]) / values.shape[1]
-    first = [(box[0] + across / 2, box[1] + down / 2)]
-    spacing = known[0].spacing[0] * down, known[0].spacing[1] * across
-    thickness = step_of(facts, placed) or 1.0
-    geometry = {
-        "pixel_measures": PixelMeasuresSequence(spacing, slice_thickness=thickness),
-        "plane_orientation": PlaneOrientationSequence("PATIENT", known[0].orientation),
-        "plane_positions": [PlanePositionSequence("PATIENT", p.points_mm(first)[0].tolist()) for p in known],
-    }
-    return values, geometry
+    first = (box[0] + across / 2, box[1] + down / 2)
+    planes = [_of_cells(facts.planes[placed.images[n]], first, across, down) for n in here]
+    return _Grid(values, planes, step_of(facts, placed) or 1.0)
+
+
+def _of_cells(plane: Plane, first: tuple[float, float], across: float, down: float) -> Plane:
+    """The plane of cells that are so many pixels wide and high, the middle of the first one at `first`."""
+    x, y, z = plane.points_mm([first])[0].tolist()
+    return Plane((x, y, z), plane.orientation, (plane.spacing[0] * down, plane.spacing[1] * across))

@@ -17,9 +17,10 @@ from pydicom.uid import SegmentationStorage
 
 from services.report import codes
 from services.report.colours import lab_of
-from services.report.document_context import fill_contribution_time
+from services.report.document_context import fill_contribution_time, fill_dimension_uid
 from services.report.facts import RunFacts
 from services.report.identity import MANUFACTURER, counted, fill_identity, first_source, series_description, use_mark
+from services.report.loose_frames import put_right
 from services.report.placed_arrays import on_layers, step_of
 from services.report.planes import images_with_regions
 from services.report.plates import Plates, plates_of
@@ -43,7 +44,7 @@ def build(facts: RunFacts) -> list[Dataset]:
     """The run's segmentations; none where nothing is outlined or segmented.
 
     Raises:
-        CannotBuild: no source image could be read, or frames lie in several directions.
+        CannotBuild: no source image could be read, or an array does not fit its images.
     """
     first_source(facts)
     shell = Dataset()
@@ -115,9 +116,12 @@ def _document(
         content_description=f"{facts.title}. {use_mark(facts)}".strip(". ")[:64], specific_character_set=UTF_8,
     )  # fmt: skip
     document.update(shell)
+    if plates.loose:
+        put_right(document, plates, plates.planes, plates.measures)
     if "FrameOfReferenceUID" not in document:  # a projection: it lies as its source does
         document.PatientOrientation = plates.patient_orientation
     fill_contribution_time(document, shell)
+    fill_dimension_uid(document)
     return document
 
 

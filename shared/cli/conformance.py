@@ -104,9 +104,17 @@ REST = """\
 - SEG: BINARY, one segment for each finding with regions; of a segmented finding one instance with all its segments,
   BINARY, FRACTIONAL (probabilities; with `seg_probabilities = "thresholded"` BINARY, 0.5 and more) or, with
   `seg_flavour = "label-map"`, LABELMAP. Content Label `AI_SEGMENTATION`. Each instance has a series of its own.
+  Frames lie in the source's frame of reference, by their place. Where the source names none, or its frames have no
+  place, the segmentation names none either: each pixel is then that of the image which the frame's Derivation Image
+  names (PS3.3 A.51.1 and A.51.5.1; a made-up frame of reference is not allowed here). Frames that are taken again in
+  the same place stand in one instance, each with its own source frame, and are told apart by Stack ID; frames in
+  several directions make an instance for each direction.
 - PM: float values of a heat map on their own grid, with a real world value mapping; for images with a place in the
   patient. With `map_flavour = "overlay"` on the image's grid, as shares of the largest value. Content Label `AI_MAP`.
   Each instance has a series of its own, numbered 100 apart, as those of SEG are.
+  A place is mandatory (A.75.5), so a projection has none; a series whose images give
+  positions and name no frame of reference gets one of its own (C.7.4.1.1.1 gives each series one, A.75 does not ask
+  for the source's), which no other object shares.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.

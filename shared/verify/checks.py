@@ -10,8 +10,8 @@ from pydicom import Dataset
 
 from shared.verify.folder import Run
 from shared.verify.geometry import COMPUTED, compute
-from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of
-from shared.verify.segments import size_of_segment
+from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of, steps_of
+from shared.verify.segments import size_of_segment, sources_of
 
 
 @dataclass
@@ -62,12 +62,14 @@ def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
 def check_segments(name: str, report: Dataset, run: Run, outcome: Outcome) -> None:
     """Each area and volume of a segment again, from the pixels of the segmentation that its group points to."""
     objects = {str(ds.SOPInstanceUID): ds for ds in run.documents.values()}
-    spacings = spacings_of(report)
+    spacings, steps = spacings_of(report), steps_of(report)
     for group in (g for g in groups_of(report) if g.segments):
         uid, segment = group.segments[0]
-        spacing = next((spacings[image] for image in group.images if image in spacings), None)
+        images = sources_of(objects[uid]) if uid in objects else []
+        spacing = next((spacings[image] for image in images if image in spacings), None)
+        step = next((steps[image] for image in images if image in steps), 0.0)
         for number in (n for n in group.numbers if n.is_area or n.is_volume):
-            again = size_of_segment(objects[uid], segment, number.unit, spacing) if uid in objects else None
+            again = size_of_segment(objects[uid], segment, number.unit, spacing, step) if uid in objects else None
             outcome.recomputed += 1
             if again is None:
                 outcome.differs.append(f"{name}: {group.name}: no segment to compute {number.meaning} from")

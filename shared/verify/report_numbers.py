@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 
 from pydicom import Dataset
 
+from shared.geometry import slice_step
+
 _AREA, _LENGTH, _VOLUME = ("42798000", "SCT"), ("410668003", "SCT"), ("118565006", "SCT")
 _MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
 _FINDING, _COORDINATES = "121071", ("SCOORD", "SCOORD3D")
-_SEGMENT, _SOURCE_OF_SEGMENT = ("121191", "121214"), "121233"  # referenced segment, or frame of one
+_SEGMENT = ("121191", "121214")  # referenced segment, or frame of one
 _TRACKING, _HORIZONTAL, _VERTICAL = "112039", "111026", "111066"
+_POSITION = ("110901", "110902", "110903")
+_ORIENTATION = ("110904", "110905", "110906", "110907", "110908", "110909")  # of the row, then of the column
 Point = tuple[float, ...]
 
 
@@ -58,7 +62,6 @@ class Group:
     numbers: list[Number] = field(default_factory=list)
     outlines: list[Outline] = field(default_factory=list)
     segments: list[tuple[str, int]] = field(default_factory=list)  # SOP Instance UID and number
-    images: list[str] = field(default_factory=list)  # SOP Instance UIDs that a segment was made from
 
 
 def code_of(item: Dataset) -> tuple[str, str]:
@@ -93,11 +96,7 @@ def _group(item: Dataset) -> Group:
     finding = next((str(code.get("CodeValue", "")) for code in about), "")
     pointing = [c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] in _SEGMENT]
     segments = [(str(r.ReferencedSOPInstanceUID), int(r.ReferencedSegmentNumber)) for r in pointing]
-    made_from = [
-        c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] == _SOURCE_OF_SEGMENT and c.ValueType == "IMAGE"
-    ]
-    images = [str(reference.ReferencedSOPInstanceUID) for reference in made_from]
-    return Group(name, finding, numbers, [_outline(child) for child in found], segments, images)
+    return Group(name, finding, numbers, [_outline(child) for child in found], segments)
 
 
 def _number(item: Dataset) -> Number:
@@ -123,10 +122,34 @@ def spacings_of(report: Dataset) -> dict[str, tuple[float, float]]:
     """(between rows, between columns) in mm of each image, as the report's own image library says (TID 1600)."""
     spacings = {}
     for group in items_of(report):
-        said = {code_of(c)[0]: c for c in group.get("ContentSequence") or [] if c.get("ValueType") == "NUM"}
-        if _VERTICAL not in said or _HORIZONTAL not in said:
-            continue
-        row, column = (float(said[code].MeasuredValueSequence[0].NumericValue) for code in (_VERTICAL, _HORIZONTAL))
-        for image in (c for c in group.ContentSequence if c.get("ValueType") == "IMAGE"):
-            spacings[str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)] = (row, column)
+        said = _said(group)
+        if _VERTICAL in said and _HORIZONTAL in said:
+            spacings.update(dict.fromkeys(_images(group), (said[_VERTICAL], said[_HORIZONTAL])))
     return spacings
+
+
+def steps_of(report: Dataset) -> dict[str, float]:
+    """mm from slice to slice of the stack that each image is of, from the positions in the image library."""
+    steps = {}
+    for group in items_of(report):
+        said = _said(group)
+        if not all(code in said for code in _ORIENTATION):
+            continue
+        places = {uid: _said(image) for uid, image in _images(group).items()}
+        if not all(code in place for place in places.values() for code in _POSITION):
+            continue
+        positions = [[place[code] for code in _POSITION] for place in places.values()]
+        steps.update(dict.fromkeys(places, slice_step(positions, [said[code] for code in _ORIENTATION])))
+    return steps
+
+
+def _said(item: Dataset) -> dict[str, float]:
+    """The numbers right below an item, by the code of their name."""
+    numbers = (c for c in item.get("ContentSequence") or [] if c.get("ValueType") == "NUM")
+    return {code_of(c)[0]: float(c.MeasuredValueSequence[0].NumericValue) for c in numbers if c.MeasuredValueSequence}
+
+
+def _images(item: Dataset) -> dict[str, Dataset]:
+    """The images right below an item, by SOP Instance UID."""
+    images = (c for c in item.get("ContentSequence") or [] if c.get("ValueType") == "IMAGE")
+    return {str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID): image for image in images}

@@ -9,11 +9,11 @@ _HALF = 0.5  # from this share of the largest value on, a pixel of a fractional 
 
 
 def size_of_segment(
-    segmentation: Dataset, number: int, unit: str, of_image: tuple[float, float] | None = None
+    segmentation: Dataset, number: int, unit: str, of_image: tuple[float, float] | None = None, step: float = 0.0
 ) -> float | None:
     """mm² of a segment on a single image, mm³ of one on a stack; None where pixels or slices have no size.
 
-    `of_image` is the source's spacing, for a projection: its segmentation has none.
+    `of_image` and `step` are the sources', for images without a frame of reference: their segmentation has neither.
     """
     measures = _measures(segmentation)
     spacing = (measures.get("PixelSpacing") if measures is not None else None) or of_image
@@ -22,8 +22,14 @@ def size_of_segment(
     size = _count(segmentation, number) * float(spacing[0]) * float(spacing[1])
     if unit == "mm2":
         return size
-    step = measures.get("SpacingBetweenSlices") if measures is not None else None
-    return size * float(step) if step else None
+    between = (measures.get("SpacingBetweenSlices") if measures is not None else None) or step
+    return size * float(between) if between else None
+
+
+def sources_of(segmentation: Dataset) -> list[str]:
+    """SOP Instance UIDs of the images that a segmentation is of."""
+    series = segmentation.get("ReferencedSeriesSequence", [])
+    return [str(item.ReferencedSOPInstanceUID) for one in series for item in one.ReferencedInstanceSequence]
 
 
 def _measures(ds: Dataset) -> Dataset | None:

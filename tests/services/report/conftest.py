@@ -1,5 +1,7 @@
 """Made-up runs over generated and real images: facts as report reads them from the book."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -164,3 +166,19 @@ def mr_facts(mr_paths: list[Path]) -> RunFacts:
 def dx_facts(dx_paths: list[Path]) -> RunFacts:
     """An opacity in the generated radiograph."""
     return facts_of(dx_paths, "opacity")
+
+
+@pytest.fixture
+def dciodvfy(tmp_path: Path) -> Callable[[bytes], list[str]]:
+    """David Clunie's validator: the errors that it finds in a DICOM file of this content."""
+    if not shutil.which("dciodvfy"):
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+
+    def errors(content: bytes) -> list[str]:
+        path = tmp_path / "asked.dcm"
+        path.write_bytes(content)
+        run = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
+        path.unlink()
+        return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+
+    return errors

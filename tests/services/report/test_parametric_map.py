@@ -1,5 +1,6 @@
 """A heat map comes back from its parametric map: the same values, and each where it lay over its image."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +14,11 @@ from services.report import parametric_map
 from services.report.facts import CannotBuild, RunFacts
 from services.report.planes import images_with_places, read_planes
 from services.report.result_kinds import BUILDERS, build_objects
+from services.report.source_files import read_sources
 from shared.imaging.frames import load_frames
 from shared.result_profiles import Flavour
+from shared.uids import derived_uid
+from tests.images import write_enhanced
 from tests.services.report.findings_by_hand import Made, heat_map
 
 
@@ -60,6 +64,37 @@ def test_an_overlay_lies_on_the_images_grid_from_0_to_1(
         sorted(set(np.round(made.arrays["heat"], 4).ravel())), abs=1e-3
     )
     assert (ds.pixel_array[values <= 0] <= 0).all(), "nothing is drawn where nothing speaks for it"
+
+
+def test_a_replay_gives_the_same_bytes(mr_facts: RunFacts, mr_paths: list[Path]) -> None:
+    facts, _ = mapped(mr_facts, mr_paths)
+    once, again = (build_objects(facts, "PM", {Flavour(): ()}, BUILDERS["PM"]) for _ in range(2))
+    assert once == again
+
+
+def test_a_series_that_names_no_frame_of_reference_has_one_of_its_own(mr_facts: RunFacts, mr_paths: list[Path]) -> None:
+    facts, _ = mapped(mr_facts, mr_paths)
+    for source in facts.sources:
+        del source.FrameOfReferenceUID
+    (ds,) = parametric_map.build(facts)
+    assert ds.FrameOfReferenceUID == derived_uid("frame of reference", str(facts.sources[0].SeriesInstanceUID))
+    assert ds.NumberOfFrames == len(facts.sources)
+
+
+def test_frames_that_are_taken_again_in_the_same_place(
+    mr_facts: RunFacts, tmp_path: Path, dciodvfy: Callable[[bytes], list[str]]
+) -> None:
+    path = write_enhanced(tmp_path, [(5.0, 1), (5.0, 2), (9.0, 1)], FrameOfReferenceUID=derived_uid("frame"))
+    facts, made = mapped(replace(mr_facts, sources=read_sources([path])), [path])
+    (result,) = build_objects(facts, "PM", {Flavour(): ()}, BUILDERS["PM"])
+    ds = hd.imread(BytesIO(result.content))
+    frames = load_frames([path])
+    assert dciodvfy(result.content) == []
+    for item, values in zip(ds.PerFrameFunctionalGroupsSequence, ds.pixel_array, strict=True):
+        source = item.DerivationImageSequence[0].SourceImageSequence[0]
+        n = next(i for i, frame in enumerate(frames) if frame.source.frame == source.ReferencedFrameNumber)
+        assert np.array_equal(values, made.arrays["heat"][n])
+        assert item.PlanePositionSequence[0].ImagePositionPatient[2] == frames[n].position[2]
 
 
 def test_a_projection_has_none(dx_facts: RunFacts, dx_paths: list[Path]) -> None:

@@ -13,7 +13,7 @@ import SimpleITK
 from pydicom import Dataset
 
 from services.report import segmentation
-from services.report.facts import CannotBuild, ResultObject, RunFacts
+from services.report.facts import ResultObject, RunFacts
 from services.report.planes import images_with_regions, read_planes
 from services.report.rasters import mask_of
 from services.report.source_files import read_sources
@@ -238,11 +238,5 @@ def test_without_regions_there_is_none(dx_facts: RunFacts, mr_facts: RunFacts) -
     assert segmentation.build(mr_facts) == []
 
 
-def test_images_that_lie_nowhere_are_not_covered(place: Callable[[Lie], list[Path]], mr_facts: RunFacts) -> None:
-    paths = place(LIES["axial"])
-    frames = load_frames(paths)
-    facts = facts_of(mr_facts, paths, plant(frames, centre_mm(frames)))
-    for source in facts.sources:
-        del source.FrameOfReferenceUID
-    with pytest.raises(CannotBuild, match="no frame of reference"):
-        segmentation.build(facts)
+def test_a_replay_gives_the_same_bytes(dx_facts: RunFacts, written: Write) -> None:
+    assert written(dx_facts, "SEG") == written(dx_facts, "SEG")
