@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from shared.uids import derived_uuid
 
 DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "NASR"]
+NOTICE: DicomKind = "NASR"  # says that there is no result, and why
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
@@ -141,8 +142,8 @@ class Wanted(FlavourSettings):
     (pictures only) or "reporting"; the settings below come before it."""
     objects: list[ResultKind] = Field(default=[])
     """Which objects go there: SR (report), SC (picture), KOS (key images), PDF (page), SEG (segmentation), PM
-    (parametric map of a heat map), NASR (the report that a held run was not analysed, and why); ORU to MLLP. Empty: the
-    profile's, else SR and SC, or ORU."""
+    (parametric map of a heat map), NASR (the report that a run was held or has failed, and why); ORU to MLLP. Empty:
+    the profile's, else SR and SC, or ORU."""
 
     @model_validator(mode="before")
     @classmethod

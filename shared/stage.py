@@ -27,7 +27,7 @@ from shared.lease import LeaseLost, check_lease, kept_lease
 from shared.store import Book, Commitment, Delivery, Run, Study
 from shared.store.clock import database_now
 from shared.store.moves import Row, move, settle
-from shared.study import CommitmentEvent, DeliveryEvent, Event, RunEvent, State, StudyEvent
+from shared.study import CommitmentEvent, DeliveryEvent, Event, Failure, RunEvent, State, StudyEvent
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +45,22 @@ class Retry(Exception):
     """The work can't be done now and may be possible later; the text is the reason a person will read.
 
     `after` is how long to wait, instead of the stage's doubling delay. With `counts` False nothing was tried, and no
-    attempt is spent.
+    attempt is spent. `failure` is the class that it is of where no attempt is left.
     """
 
-    def __init__(self, reason: str, after: timedelta | None = None, counts: bool = True) -> None:
+    def __init__(
+        self, reason: str, after: timedelta | None = None, counts: bool = True, failure: Failure = Failure.AWAY
+    ) -> None:
         super().__init__(reason)
-        self.after, self.counts = after, counts
+        self.after, self.counts, self.failure = after, counts, failure
 
 
 class GiveUp(Exception):
-    """The work can never be done on this input; the text is the reason a person will read."""
+    """The work can never be done on this input; the text is the reason a person will read, `failure` its class."""
+
+    def __init__(self, reason: str, failure: Failure = Failure.BROKE_OFF) -> None:
+        super().__init__(reason)
+        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -188,8 +194,11 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
             return
         row.lease_owner, row.lease_until = "", None
         row.attempts -= 0 if counts else 1
+        attempts = row.attempts
         last = isinstance(error, GiveUp) or row.attempts >= claimed.most_attempts
         if last:
+            if isinstance(row, Run):
+                row.failure = getattr(error, "failure", Failure.BROKE_OFF)
             move(session, row, GAVE_UP[stage.table], reason)
             if not isinstance(row, Commitment):
                 settle(session, row.study_instance_uid)
@@ -199,7 +208,6 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
                 database_now(session) + (stage.delay(row.attempts) if after is None else after),
             )
         session.add(row)
-        attempts = row.attempts
     ending = "dead" if last else "retry"
     metrics.STAGE_FAILURES.labels(stage.name, ending).inc()
     level = logging.ERROR if last else logging.WARNING if counts else logging.DEBUG  # waiting for a turn is no failure
@@ -224,7 +232,7 @@ def _overdue(book: Book, stage: Stage, claimed: Claim) -> None:
     reason = f"the work took longer than {stage.name}.longest_work_seconds ({seconds:g} s) and was given up"
     metrics.STAGE_OVERDUE.labels(stage.name).inc()
     try:
-        _failed(book, stage, claimed, Retry(reason))
+        _failed(book, stage, claimed, Retry(reason, failure=Failure.TOO_LONG))
     except Exception as error:  # then the lease runs out by itself
         log.warning("overdue work not written stage=%s cause=%s", stage.name, type(error).__name__)
     stage.hung()

@@ -59,6 +59,7 @@ class RunState(_Named):
     READY = "ready"  # fit to be read
     READ = "read"  # findings are there; result objects are not
     HOLDING = "holding"  # a gate said hold, or the package is not sure; the reason is not on its way yet
+    FAILING = "failing"  # given up before there was a result; nobody has been told yet
     SENDING = "sending"  # result objects are on their way
     DELIVERED = "delivered"
     HELD = "held"
@@ -75,7 +76,7 @@ class RunEvent(_Named):
     HELD = "held"
     READ = "read"
     REPORTED = "reported"
-    REASON_REPORTED = "reason_reported"
+    REASON_REPORTED = "reason_reported"  # of a run that was held, or that failed
     DELIVERED = "delivered"
     GAVE_UP = "gave_up"
     REPLAYED = "replayed"
@@ -83,6 +84,20 @@ class RunEvent(_Named):
     RESENT = "resent"  # a delivery of an ended run is replayed
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
+
+
+class Failure(StrEnum):
+    """Why a run was given up, in classes: its own words may hold anything, and are for the book alone.
+
+    The notice of each has a number of its own, by this order: new ones go to the end.
+    """
+
+    AWAY = "away"  # what it needs did not answer, to the last attempt
+    UNDECODABLE = "undecodable"  # an image can't be decoded
+    UNREADABLE = "unreadable"  # the package has no usable answer for these images
+    NO_PACKAGE = "no-package"  # the version is not installed
+    TOO_LONG = "too-long"
+    BROKE_OFF = "broke-off"  # an error that nobody foresaw, or its worker ended in the middle
 
 
 class DeliveryState(_Named):
@@ -153,14 +168,16 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_R.READY, _RE.HELD): _R.HOLDING,  # the package is not sure enough of anything to say it
     (_R.READ, _RE.REPORTED): _R.SENDING,
     (_R.HOLDING, _RE.REASON_REPORTED): _R.HELD,
+    (_R.FAILING, _RE.REASON_REPORTED): _R.DEAD,
     (_R.SENDING, _RE.DELIVERED): _R.DELIVERED,
     (_R.HELD, _RE.RELEASED): _R.READY,
-    **{(s, _RE.GAVE_UP): _R.DEAD for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
+    **{(s, _RE.GAVE_UP): _R.FAILING for s in (_R.WAITING, _R.READY, _R.READ)},
+    **{(s, _RE.GAVE_UP): _R.DEAD for s in (_R.HOLDING, _R.FAILING, _R.SENDING)},
     # a superseded run comes back when its input or its package version does
     **{(s, _RE.REPLAYED): _R.WAITING for s in (_R.DELIVERED, _R.HELD, _R.SUPERSEDED, _R.CANCELLED, _R.DEAD)},
     **{(s, _RE.RESENT): _R.SENDING for s in (_R.DELIVERED, _R.CANCELLED, _R.DEAD)},
     **{(s, _RE.SUPERSEDED): _R.SUPERSEDED for s in _R if s is not _R.SUPERSEDED},
-    **{(s, _RE.CANCELLED): _R.CANCELLED for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.SENDING)},
+    **{(s, _RE.CANCELLED): _R.CANCELLED for s in (_R.WAITING, _R.READY, _R.READ, _R.HOLDING, _R.FAILING, _R.SENDING)},
     (_D.WAITING, _DE.ACCEPTED): _D.DELIVERED,
     (_D.WAITING, _DE.STORED): _D.COMMITTING,
     (_D.COMMITTING, _DE.COMMITTED): _D.DELIVERED,
@@ -180,6 +197,7 @@ BELLS: dict[State, str] = {
     _R.READY: "infer",
     _R.READ: "report",
     _R.HOLDING: "report",
+    _R.FAILING: "report",
     _D.WAITING: "send",
     _D.COMMITTING: "send",
 }

@@ -20,7 +20,7 @@ from shared.settings import Core
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, Instance, Journal, Run
 from shared.store.moves import Row, move, subject_of
-from shared.study import RunEvent
+from shared.study import Failure, RunEvent
 from shared.versions.loading import LOADING
 
 NOT_SURE = "is not sure enough of what it sees, so nothing is said"
@@ -47,7 +47,8 @@ class Reader:
         run, instances = self._read_book(run_id)
         package = self.packages.get((run.package, run.version))
         if package is None:
-            raise GiveUp(f"{self.packages.missing(run.package, run.version)}: put it back, or use another, and replay")
+            gone = self.packages.missing(run.package, run.version)
+            raise GiveUp(f"{gone}: put it back, or use another, and replay", Failure.NO_PACKAGE)
         if self.awaits(package):
             raise Retry(f"version {run.version} of {run.package} is being loaded", LOADING, counts=False)
         selector = package.manifest.selector
@@ -85,15 +86,15 @@ class Reader:
             # each series by itself: slices of several, in different planes, have no common order
             series = [load_frames([self.core.store_dir / i.path for i in one]) for one in _by_series(instances)]
             if not any(series):
-                raise GiveUp("there is no image in the series")
+                raise GiveUp("there is no image in the series", Failure.UNDECODABLE)
             readings = self._readings(package, [frames for frames in series if frames])
             return [finding for reading in readings for finding in findings_of(package, reading, arrays.keep)]
         except ModelUnavailable as error:
             raise Retry(f"{package.name} does not answer: {error}") from error
         except (Unreadable, ModelRefused) as error:
-            raise GiveUp(str(error)) from error
+            raise GiveUp(str(error), Failure.UNREADABLE) from error
         except UndecodablePixels as error:
-            raise GiveUp(f"an image can't be read: {error}") from error
+            raise GiveUp(f"an image can't be read: {error}", Failure.UNDECODABLE) from error
 
     def _readings(self, package: Package, series: Sequence[Sequence[Frame]]) -> Iterator[Reading]:
         """One for each image, or one for each series, as the package reads them."""

@@ -1,7 +1,7 @@
 """Reads from the book what a run's report rests on, and writes its deliveries into it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from services.report.facts import Predecessor, ResultObject
 from services.report.identity import FLAVOURS_APART, control_id
 from shared.own_results import is_own_result
+from shared.result_profiles import NOTICE
 from shared.stage import GiveUp
 from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
 from shared.store.actions import RELEASED
@@ -19,7 +20,6 @@ from shared.study import DeliveryEvent, DeliveryState, RunEvent
 from shared.uids import derived_uuid
 
 SERIES_PER_RUN = 10
-TOLD_HELD = "NASR"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rows:
     run: Run
     study: Study
     order: Order | None
-    first_at: datetime  # when the run was first read, or held
+    first_at: datetime  # when the run was first read, held or given up
     instances: list[Instance]  # of the run's series
     gate_results: list[GateResult]  # of the study and of the run's series
     first_series_number: int
@@ -130,7 +130,7 @@ def _arrived(session: Session, run: Run) -> Sequence[Delivery]:
 def _predecessors(session: Session, run: Run) -> list[Predecessor]:
     """The DICOM objects that this run's replace: at each destination those that arrived last. A run in between that was
     overtaken before it had a report, or whose report never arrived, is passed over. And what told that this run was
-    held."""
+    held, or had failed."""
     found: dict[tuple[str, str], set[Predecessor]] = {}
     for earlier in _earlier(session, run):
         there = [d for d in _arrived(session, earlier) if d.kind != "ORU"]
@@ -138,8 +138,8 @@ def _predecessors(session: Session, run: Run) -> list[Predecessor]:
         for delivery in there:
             if (place := (delivery.kind, delivery.destination)) in fresh:
                 found.setdefault(place, set()).add(Predecessor(delivery.kind, earlier.id, delivery.identifier))
-    told_held = {Predecessor(d.kind, run.id, d.identifier) for d in _arrived(session, run) if d.kind == TOLD_HELD}
-    every = told_held.union(*found.values())
+    told = {Predecessor(d.kind, run.id, d.identifier) for d in _arrived(session, run) if d.kind == NOTICE}
+    every = told.union(*found.values())
     return sorted(every, key=lambda p: (p.kind, p.sop_instance_uid))
 
 
@@ -165,6 +165,16 @@ def _released(session: Session, run: Run) -> str:
         Journal.event == RunEvent.RELEASED, Journal.at >= run.created_at,
     )  # fmt: skip
     return session.exec(query.order_by(col(Journal.at).desc()).limit(1)).first() or ""
+
+
+def without_told(
+    session: Session, run: Run, objects: Sequence[ResultObject], held: Collection[str]
+) -> list[ResultObject]:
+    """The notice of a failed run for those who know nothing of the run: where its results arrived in an earlier round
+    they stand, and that it failed is told once, however often it is tried. `held` are the UIDs that a notice of its
+    being held may have: after that, more may be told."""
+    knowing = {d.destination for d in _arrived(session, run) if d.kind != "ORU" and d.identifier not in held}
+    return [replace(made, destinations=tuple(d for d in made.destinations if d not in knowing)) for made in objects]
 
 
 def enter_deliveries(session: Session, run: Run, folder: Path, objects: Sequence[ResultObject]) -> None:

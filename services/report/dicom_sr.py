@@ -17,13 +17,15 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, Enhanc
 
 from services.report import codes
 from services.report.document_context import evidence_of, fill_coding_scheme, fill_contribution_time, observer_context
-from services.report.facts import RunFacts
+from services.report.facts import Predecessor, RunFacts
 from services.report.group_parts import AnyGroup, is_placed
 from services.report.identity import (
+    HELD_NUMBER,
     MANUFACTURER,
     fill_identity,
     fill_request,
     first_source,
+    notice_number,
     series_description,
     series_uid_of,
     sop_instance_uid_of,
@@ -31,12 +33,14 @@ from services.report.identity import (
 from services.report.image_library import image_library
 from services.report.measurement_groups import Groups
 from services.report.text import UTF_8
-from shared.result_profiles import SrFlavour
+from shared.result_profiles import NOTICE, Flavour, SrFlavour
+from shared.study import Failure
 
 KIND = "SR"
 DOCUMENTS: dict[SrFlavour, type[EnhancedSR | ComprehensiveSR | Comprehensive3DSR]] = {
     "comprehensive-3d": Comprehensive3DSR, "comprehensive": ComprehensiveSR, "enhanced": EnhancedSR,
 }  # fmt: skip
+_NUMBERS = {KIND: (1,), NOTICE: (HELD_NUMBER, *map(notice_number, Failure))}
 SOP_CLASSES: dict[SrFlavour, str] = {
     "comprehensive-3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage,
     "enhanced": EnhancedSRStorage,
@@ -61,10 +65,10 @@ def document(facts: RunFacts) -> Dataset:
     return report
 
 
-def write_document(facts: RunFacts, kind: str, what: str, content: Dataset) -> Dataset:
-    """`content`, the root of a content tree, as a document of `kind` in the flavour's SOP class."""
+def write_document(facts: RunFacts, kind: str, what: str, content: Dataset, number: int = 1) -> Dataset:
+    """`content`, the root of a content tree, as the `number`th document of `kind` in the flavour's SOP class."""
     shell = Dataset()
-    fill_identity(shell, facts, kind, 1, series_description(facts, what))
+    fill_identity(shell, facts, kind, number, series_description(facts, what))
     evidence = evidence_of([*facts.sources, *facts.segmentations, *facts.maps], shell)
     report = DOCUMENTS[facts.flavour.sr_flavour](
         evidence=evidence,
@@ -72,7 +76,7 @@ def write_document(facts: RunFacts, kind: str, what: str, content: Dataset) -> D
         series_instance_uid=shell.SeriesInstanceUID,
         series_number=int(shell.SeriesNumber),
         sop_instance_uid=shell.SOPInstanceUID,
-        instance_number=1,
+        instance_number=number,
         manufacturer=MANUFACTURER,
         is_complete=True,
         specific_character_set=UTF_8,
@@ -116,15 +120,15 @@ def _beside(stated: Sequence[AnyGroup]) -> ContainerContentItem:
 
 def _fill_predecessors(report: Dataset, facts: RunFacts) -> None:
     """What this report takes the place of, in its flavour, for a destination has no other (PS3.3 C.17.2.3): a report
-    that late images have outdated, and one that said 'not analysed' before a person released the run.
+    that late images have outdated, and a notice that said 'not analysed' before the run was released or replayed.
     """
     items, flavour = [], facts.flavour
     flavours = [
         flavour.model_copy(update=dict.fromkeys(without))
         for without in ((), ("maps",), ("segments",), ("segments", "maps"))
     ]
-    for old in (p for p in facts.predecessors if p.kind in (KIND, "NASR")):
-        written = [f for f in flavours if old.sop_instance_uid == sop_instance_uid_of(old.run_id, old.kind, f, 1)]
+    for old in (p for p in facts.predecessors if p.kind in _NUMBERS):
+        written = [f for f in flavours if old.sop_instance_uid in _uids_of(old, f)]
         if not written:
             continue
         instance, series, study = Dataset(), Dataset(), Dataset()
@@ -138,3 +142,8 @@ def _fill_predecessors(report: Dataset, facts: RunFacts) -> None:
         items.append(study)
     if items:
         report.PredecessorDocumentsSequence = items
+
+
+def _uids_of(old: Predecessor, flavour: Flavour) -> list[str]:
+    """The UIDs that its run's objects of its kind may have in that flavour."""
+    return [sop_instance_uid_of(old.run_id, old.kind, flavour, number) for number in _NUMBERS[old.kind]]

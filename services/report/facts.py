@@ -15,6 +15,7 @@ from shared.result_profiles import DICOM_KINDS, Flavour
 from shared.store import GateResult, Order, Run, Study
 
 Pixels = NDArray[np.uint8]
+Outcome = Literal["read", "held", "failed"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class RunFacts:
 
     study: Study
     run: Run
-    outcome: Literal["read", "held"]
-    at: datetime  # when it was first read, or held; written into every object, so that a replay gives the same bytes
+    outcome: Outcome
+    at: datetime  # when it was first read, held or given up: in every object, so that a replay gives the same bytes
     findings: list[Finding]
     title: str  # the package's, in words
     order: Order | None = None

@@ -13,7 +13,7 @@ from services.report.drawing.reading_page import Read
 from services.report.facts import ResultObject, RunFacts, nothing_to_read
 from services.report.identity import control_id
 from services.report.oru import oru_message
-from services.report.result_kinds import BUILDERS, OF_HELD, Builder, build_objects, pointed_to, wanted_flavours
+from services.report.result_kinds import BUILDERS, UNREAD, Builder, build_objects, pointed_to, wanted_flavours
 from shared.findings import Finding, SourceImage
 from shared.settings import Destination
 
@@ -34,12 +34,13 @@ def images_to_draw(findings: Sequence[Finding], read: Read = nothing_to_read) ->
 
 
 def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
-    """The objects of one run: the DICOM ones of a run that was read, or that was held, and a message to each RIS.
+    """The objects of one run: the DICOM ones of a run that was read, or the notice that it was not, and a message to
+    each RIS, which is not told of failures.
 
     Each kind is made once for each flavour that a destination wants.
     """
     steps: list[tuple[str, Callable[[], list[ResultObject]]]] = []
-    made = Report([], [] if facts.outcome == "held" or facts.findings else ["the package gave no finding to report"])
+    made = Report([], [] if facts.outcome != "read" or facts.findings else ["the package gave no finding to report"])
     for kind, builder in _builders(facts).items():
         if kind in facts.kinds:
             steps.append((kind, partial(_objects, facts, kind, builder, destinations, made.objects)))
@@ -64,8 +65,8 @@ def _objects(
 
 
 def _builders(facts: RunFacts) -> dict[str, Builder]:
-    if facts.outcome == "held":
-        return OF_HELD
+    if facts.outcome != "read":
+        return UNREAD
     return BUILDERS if facts.findings else {}
 
 

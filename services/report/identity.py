@@ -12,6 +12,7 @@ from services.report.facts import CannotBuild, RunFacts
 from services.report.source_header import ALWAYS, SEQUENCES, WHERE_KNOWN
 from services.report.text import UTF_8
 from shared.result_profiles import Flavour
+from shared.study import Failure
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
@@ -19,6 +20,7 @@ SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM"
 FLAVOURS_APART = 1000  # in series numbers
 ALONE = ("SEG", "PM")  # of these each has a series of its own: viewers show one of a series
 _SERIES_APART = 100  # in series numbers, of one kind and flavour
+HELD_NUMBER = 1  # of a held run's notice; a failed run's follow it
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
 _UNPAIRED = frozenset({
@@ -68,6 +70,11 @@ def series_uid_of(run_id: str, kind: str, flavour: Flavour, number: int = 1) -> 
 def sop_instance_uid_of(run_id: str, kind: str, flavour: Flavour, number: int) -> str:
     """The `number`th object of a kind and flavour (1-based)."""
     return derived_uid(run_id, kind, *_label(flavour), str(number))
+
+
+def notice_number(failure: Failure) -> int:
+    """The number of the notice of a failed run: what says something else has another UID."""
+    return HELD_NUMBER + 1 + list(Failure).index(failure)
 
 
 def _label(flavour: Flavour) -> list[str]:

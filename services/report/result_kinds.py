@@ -46,7 +46,7 @@ BUILDERS: dict[str, Builder] = {
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
 }
-OF_HELD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
+UNREAD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
     dicom_sr.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
     secondary_capture.KIND: (SecondaryCaptureImageStorage,),
@@ -94,7 +94,7 @@ def wanted_flavours(
 def most_flavours(destinations: Sequence[Destination]) -> int:
     """In how many flavours any one kind is wanted; at least 1."""
     pointed = frozenset({segmentation.KIND, parametric_map.KIND})
-    return max(1, *(len(wanted_flavours(kind, destinations, pointed)) for kind in (*BUILDERS, *OF_HELD)))
+    return max(1, *(len(wanted_flavours(kind, destinations, pointed)) for kind in (*BUILDERS, *UNREAD)))
 
 
 def build_objects(
@@ -113,8 +113,7 @@ def build_objects(
         flavoured = replace(
             facts, flavour=flavour, flavour_number=number, segmentations=segmentations, maps=maps
         )  # fmt: skip
-        for count, ds in enumerate(builder(flavoured), start=1):
-            made.append(_to_result(ds, flavoured, kind, count, destinations))
+        made += [_to_result(ds, flavoured, kind, destinations) for ds in builder(flavoured)]
     return made
 
 
@@ -127,7 +126,7 @@ def _along(facts: RunFacts, kind: str, flavour: Flavour | None, before: Sequence
     return tuple(dcmread(BytesIO(result.content), stop_before_pixels=True) for result in found)
 
 
-def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destinations: tuple[str, ...]) -> ResultObject:
+def _to_result(ds: Dataset, facts: RunFacts, kind: str, destinations: tuple[str, ...]) -> ResultObject:
     """`ds` as a DICOM file: Explicit VR Little Endian, which every destination takes, or as the flavour says."""
     content, meta = BytesIO(), FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -141,5 +140,5 @@ def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destination
     if syntax != ExplicitVRLittleEndian and plain.get("BitsAllocated") == 8 and "PixelData" in plain:
         plain.compress(syntax, generate_instance_uid=False)  # a bit mask has no such encoding (PS3.5 8.2)
     dcmwrite(content, plain, enforce_file_format=True)
-    name = "_".join(part for part in (kind, facts.flavour.label, str(number)) if part)
+    name = "_".join(part for part in (kind, facts.flavour.label, str(ds.InstanceNumber)) if part)
     return ResultObject(kind, str(ds.SOPInstanceUID), f"{name}.dcm", content.getvalue(), destinations)

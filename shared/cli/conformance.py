@@ -98,8 +98,9 @@ REST = """\
   A length, angle or area with a geometry is inferred from its own coordinates (TID 320). A segment's group (TID 1411)
   points into the SEG where the destination is sent that too; never into a label map. A heat map's
   group names its PM in the same way.
-- NASR: TID 1500 without findings. Analysis Performed (111004, DCM) is Not Attempted (111225, DCM), beside it the
-  coded reason and the gates' verdicts.
+- NASR: TID 1500 without findings. Analysis Performed (111004, DCM) is Not Attempted (111225, DCM) for a run that was
+  held, Failed (111224, DCM) for one that was read without a finding that it is sure of, or that failed; beside it
+  the coded reason and the gates' verdicts.
 - KOS: TID 2010. Title Of Interest (113000, DCM), or Quality Issue (113010, DCM) for a series below its limits.
 - SEG: BINARY, one segment for each finding with regions; of a segmented finding one instance with all its segments,
   BINARY, FRACTIONAL (probabilities; with `seg_probabilities = "thresholded"` BINARY, 0.5 and more) or, with
@@ -150,7 +151,7 @@ primitive:
 | Tracking identifiers | yes; kept over a patient's studies for the only finding of its name |
 | Image references | yes: image library, source images of groups and regions |
 | Key images | yes: KOS |
-| 'Not analysed' for held runs | yes: NASR; not for runs that failed |
+| 'Not analysed' for runs that were held or failed | yes: NASR; not for a study given up before its gates spoke |
 | Image Manager, Image Display, Imaging Workflow (AIW-I) | no |
 """
 

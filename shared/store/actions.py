@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
+from shared.result_profiles import NOTICE
 from shared.store.book import Book
 from shared.store.clock import database_now
 from shared.store.moves import move, settle, state_of, withdraw
@@ -132,7 +133,7 @@ def replay_delivery(session: Session, delivery: Delivery, actor: str) -> Study:
     if gone := why_no_result(session, delivery):
         raise NotPossible(gone)
     _resume(session, study, actor)
-    if (state_of(run), RunEvent.RESENT) in TRANSITIONS:
+    if delivery.kind != NOTICE and (state_of(run), RunEvent.RESENT) in TRANSITIONS:  # a notice ends no run
         move(session, run, RunEvent.RESENT, "a delivery is replayed", actor)
     move(session, delivery, DeliveryEvent.REPLAYED, "replayed by a person", actor)
     return study
@@ -168,14 +169,15 @@ def replay_dead_parts(session: Session, name: str, actor: str) -> Study:
     runs = {run.id: run for run in session.exec(of_revision) if state_of(run) is not RunState.SUPERSEDED}
     of_runs = select(Delivery).where(col(Delivery.run_id).in_(runs), Delivery.state == DeliveryState.DEAD)
     deliveries = session.exec(of_runs.order_by(col(Delivery.id))).all()
-    unsent = {delivery.run_id for delivery in deliveries}
-    dead_runs = [run for key, run in runs.items() if state_of(run) is RunState.DEAD and key not in unsent]
-    if not (deliveries or dead_runs) or any(not _may_be_read(run) for run in dead_runs):
+    unsent = {delivery.run_id for delivery in deliveries if delivery.kind != NOTICE}
+    dead_runs = {key: run for key, run in runs.items() if state_of(run) is RunState.DEAD and key not in unsent}
+    if not (deliveries or dead_runs) or any(not _may_be_read(run) for run in dead_runs.values()):
         return replay_study(session, study, actor)
-    for run in dead_runs:
+    for run in dead_runs.values():
         replay_run(session, run, actor)
     for delivery in deliveries:
-        replay_delivery(session, delivery, actor)
+        if delivery.run_id not in dead_runs:
+            replay_delivery(session, delivery, actor)
     return study
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from shared.result_profiles import NOTICE
 from shared.store.tables import Delivery, Run, Study
 from shared.store.view_models import StepStatus, StepView
 from shared.study import DELIVERY_ENDED, RUN_ENDED, DeliveryState, RunState, StudyState
@@ -21,6 +22,7 @@ _AT_RUN: dict[str, str] = {
     RunState.READY: "infer",
     RunState.READ: "report",
     RunState.HOLDING: "report",
+    RunState.FAILING: "report",
     RunState.SENDING: "send",
 }
 _STOPPED: dict[str, StepStatus] = {
@@ -70,7 +72,8 @@ def _where_it_ended(study: Study, runs: Sequence[Run], deliveries: Sequence[Deli
     if not runs:
         return "decide"
     unfinished = [run for run in runs if run.state in (RunState.DEAD, RunState.CANCELLED)]
-    if any(d.state in (DeliveryState.DEAD, DeliveryState.CANCELLED) for d in deliveries):
+    results = [d for d in deliveries if d.kind != NOTICE]
+    if any(d.state in (DeliveryState.DEAD, DeliveryState.CANCELLED) for d in results):
         return "send"
     return min((_stage_of_ended(run) for run in unfinished), key=PATH.index, default="send")
 

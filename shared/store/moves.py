@@ -100,6 +100,7 @@ def _stamp(row: Row, event: Event, state: State) -> None:
         row.completed_at = now if state == StudyState.WAITING else row.completed_at
         row.settled_at = now if state in SETTLED else None
     elif isinstance(row, Run):
+        row.failure = row.failure if state in (RunState.FAILING, RunState.DEAD) else ""
         row.read_at = now if state == RunState.READ else row.read_at
         row.reported_at = now if state == RunState.SENDING else row.reported_at
         row.delivered_at = now if state == RunState.DELIVERED else row.delivered_at

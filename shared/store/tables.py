@@ -151,6 +151,7 @@ class Run(Leased, table=True):
     kind: str = Field(max_length=16)  # gate | reader
     state: str = Field(default=RunState.WAITING, index=True, max_length=16)
     reason: str = Field(default="", sa_column=Column(Text))
+    failure: str = Field(default="", max_length=16)  # shared.study.Failure, of a run that was given up without result
     verdict: str = Field(default="", max_length=8)  # the gates' word: pass | warn | hold
     series: list[str] = Field(default_factory=list, sa_column=Column(JSON))  # series_instance_uid of the input
     input_digest: str = Field(default="", max_length=64)

@@ -127,7 +127,7 @@ def _running(study: StudyView) -> str:
     parts: list[str] = []
     if reading := [run for run in study.runs if run.state == RunState.READY]:
         parts.append(f"Being read by {_names(reading)}.")
-    if writing := [run for run in study.runs if run.state in (RunState.READ, RunState.HOLDING)]:
+    if writing := [run for run in study.runs if run.state in (RunState.READ, RunState.HOLDING, RunState.FAILING)]:
         parts.append(f"Results of {_names(writing)} are being written.")
     parts += [f"{run.package} will be tried again: {run.reason}" for run in study.runs if run.activity == "retrying"]
     if study.deliveries:

@@ -181,5 +181,5 @@ def test_what_can_not_be_understood_ends_the_run_with_the_reason(
 ) -> None:  # fmt: skip
     opened.append(work := AtWork(tmp_path, of_labels(tmp_path, kind, biases, **output), films))
     run = work.read()
-    assert run.state == RunState.DEAD
+    assert run.state == RunState.FAILING
     assert reason in run.reason

@@ -128,7 +128,7 @@ def test_pixels_that_cannot_be_decoded_end_the_run_with_the_reason(tmp_path: Pat
     path.write_bytes(path.read_bytes()[:-100])
     ready(book, tmp_path / "store", [path])
     run = read(book, tmp_path / "store", models)
-    assert run.state == RunState.DEAD
+    assert (run.state, run.failure) == (RunState.FAILING, "undecodable")
     assert run.reason.startswith("an image can't be read: the pixel data can't be decoded: ")
 
 
@@ -136,7 +136,7 @@ def test_a_version_that_is_not_installed_ends_the_run(tmp_path: Path, book: Book
     away = open_models("127.0.0.1:9", REPOSITORY)
     ready(book, tmp_path / "store", [write(tmp_path, "dx")], ("chest_old", "reader"))
     run = read(book, tmp_path / "store", away)
-    assert run.state == RunState.DEAD
+    assert (run.state, run.failure) == (RunState.FAILING, "no-package")
     assert (
         run.reason
         == "version 1.0.0 of chest_old is not installed: no version is: put it back, or use another, and replay"
@@ -177,7 +177,7 @@ def test_a_package_has_its_own_time_out_and_attempts(tmp_path: Path, book: Book)
     assert run_of(book, "chest_opacity").state == RunState.READY
     assert run_next(book, stage)
     run = run_of(book, "chest_opacity")
-    assert (run.state, run.attempts) == (RunState.DEAD, 2)
+    assert (run.state, run.failure) == (RunState.FAILING, "away")
     assert "chest_opacity does not answer: DEADLINE_EXCEEDED" in run.reason
     assert silent.given == [7.5, 7.5]
 

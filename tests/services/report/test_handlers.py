@@ -12,6 +12,7 @@ from services.report.facts import Predecessor, RunFacts
 from services.report.handlers import images_to_draw, report
 from services.report.identity import control_id
 from shared.settings import Destination
+from shared.study import Failure
 from shared.verify.report_numbers import items_of
 
 PACS = Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="PACS")
@@ -76,6 +77,24 @@ def test_a_run_whose_package_is_not_sure_says_that_and_no_gate(dx_facts: RunFact
     assert items["Reason why not analysed"].ConceptCodeSequence[0].CodeValue == "not-sure"
     assert b"not-sure^Package not sure enough^99ISO" in message.content
     assert b"quality gate" not in message.content
+
+
+def test_a_run_that_failed_says_so_by_a_code_and_never_in_the_errors_words(mr_facts: RunFacts) -> None:
+    wants = Destination(name="air", kind="dicom", host="h", port=104, ae_title="A", profile="air")
+    failed = replace(mr_facts, outcome="failed", findings=[], pictures={})
+    failed.run.reason = "KeyError: Doe^Jane"
+    said: dict[str, str] = {}
+    for failure in Failure:
+        failed.run.failure = failure
+        (made,) = report(failed, [PACS, wants, RIS]).objects
+        assert (made.kind, made.destinations) == ("NASR", ("air",))
+        assert b"Doe" not in made.content
+        items = {i.ConceptNameCodeSequence[0].CodeMeaning: i for i in items_of(dcmread(BytesIO(made.content)))}
+        assert items["Analysis Performed"].ConceptCodeSequence[0].CodeValue == "111224"  # Failed
+        said[made.identifier] = items["Reason why not analysed"].ConceptCodeSequence[0].CodeValue
+    assert list(said.values()) == list(Failure)
+    held = replace(mr_facts, outcome="held", findings=[], pictures={})
+    assert report(held, [wants]).objects[0].identifier not in said
 
 
 def test_the_report_after_all_takes_the_place_of_what_said_not_analysed(mr_facts: RunFacts) -> None:

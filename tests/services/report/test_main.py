@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from shutil import copy
 
@@ -12,16 +13,17 @@ from sqlmodel import Session, select
 
 from services.report.facts import RunFacts
 from services.report.identity import control_id
-from services.report.main import Reporter
+from services.report.main import OUTCOMES, Reporter
 from services.report.settings import Settings
-from shared.findings import dump_findings
 from shared.packages.installed import Installed
 from shared.settings import Core, Destination
 from shared.stage import Stage, run_next
-from shared.store import Book, Delivery, GateResult, Instance, Journal, Outbox, Run, Study
+from shared.store import Book, Delivery, Journal, Outbox, Run, Study
 from shared.store.actions import release
-from shared.store.moves import enter, move, settle
+from shared.store.moves import enter as enter_row
+from shared.store.moves import move, settle
 from shared.study import DeliveryEvent, DeliveryState, RunEvent, RunState, StudyState
+from tests.services.report.entered import enter, instance_of
 
 DESTINATIONS = [
     Destination(name="pacs", kind="dicom", host="h", port=104, ae_title="PACS"),
@@ -42,42 +44,14 @@ def reporter(book: Book, home: Core, tmp_path: Path) -> Reporter:
 
 @pytest.fixture
 def stage(reporter: Reporter) -> Stage:
-    return Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work)
+    return Stage("report", Run, tuple(OUTCOMES), reporter.work)
 
 
 @pytest.fixture
 def enter_run(book: Book, home: Core, mr_facts: RunFacts, mr_paths: list[Path]) -> Callable[..., str]:
     """Puts a study with one run, read or held, and its files where collect, gate and infer would have."""
 
-    def enter_it(event: RunEvent = RunEvent.READ, run_id: str = "run-1") -> str:
-        uid, series = mr_facts.study.study_instance_uid, mr_facts.run.series[0]
-        folder = Path(uid) / series
-        (home.store_dir / folder).mkdir(parents=True)
-        with book.write() as session:
-            session.add(Study(study_instance_uid=uid, state=StudyState.RUNNING))
-            session.flush()
-            for path in mr_paths:
-                copy(path, home.store_dir / folder / path.name)
-                session.add(_instance(uid, series, folder / path.name))
-            run = Run(
-                id=run_id, study_instance_uid=uid, revision=1, package="motion_ssim", version="1.2.0", kind="reader",
-                series=[series], verdict="pass", priority=2, findings=dump_findings(mr_facts.findings),
-                state=RunState.READY if event is RunEvent.READ else RunState.WAITING,
-            )  # fmt: skip
-            enter(session, run)
-            session.add(GateResult(study_instance_uid=uid, revision=1, name="geometry", verdict="pass"))
-            session.flush()
-            move(session, run, event, "the patient moved" if event is RunEvent.HELD else "slice 3 is blurred")
-        return uid
-
-    return enter_it
-
-
-def _instance(uid: str, series: str, path: Path) -> Instance:
-    return Instance(
-        study_instance_uid=uid, series_instance_uid=series, sop_instance_uid=path.stem, sop_class_uid="1.2",
-        transfer_syntax_uid="1.2", path=str(path), size=1, digest="", header={"series_number": 9005},
-    )  # fmt: skip
+    return partial(enter, book, home, mr_facts, mr_paths)
 
 
 def deliveries(book: Book) -> list[Delivery]:
@@ -152,7 +126,7 @@ def test_results_that_came_back_move_no_series_number(
     numbers = series_numbers(home)
     with book.write() as session:
         for number in numbers.values():
-            returned = _instance(uid, f"1.9.{number}", Path(f"1.9.{number}.dcm"))
+            returned = instance_of(uid, f"1.9.{number}", Path(f"1.9.{number}.dcm"))
             returned.header = {"series_number": number, "manufacturer": "Isocenter"}
             session.add(returned)
         _again(session)
@@ -166,7 +140,7 @@ def test_the_library_lists_only_images_of_the_runs_series(
     uid = enter_run()
     copy(dx_paths[0], home.store_dir / uid / dx_paths[0].name)
     with book.write() as session:
-        session.add(_instance(uid, "1.9", Path(uid) / dx_paths[0].name))
+        session.add(instance_of(uid, "1.9", Path(uid) / dx_paths[0].name))
     run_next(book, stage)
     (report,) = home.results_dir.rglob("SR_1.dcm")
     assert dx_paths[0].stem not in str(pydicom.dcmread(report))
@@ -302,7 +276,7 @@ def test_two_runs_have_series_numbers_of_their_own(
             **{**old.model_dump(exclude={"created_at"}), "id": "run-2", "package": "other", "supersedes": "run-1"}
         )
         other.state = RunState.READ
-        enter(session, other)
+        enter_row(session, other)
     while run_next(book, stage):
         pass
     series = series_numbers(home)

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from services.report.facts import CannotBuild, RunFacts
-from services.report.result_kinds import BUILDERS, OF_HELD, build_objects
+from services.report.result_kinds import BUILDERS, UNREAD, build_objects
 from shared.result_profiles import Flavour
 
 REAL = {
@@ -50,11 +50,12 @@ def objects(facts: RunFacts, folder: Path, flavours: Sequence[Flavour] = FLAVOUR
         for result in built:
             (folder / result.file_name).write_bytes(result.content)
             paths.append(folder / result.file_name)
-    held = replace(facts, outcome="held", findings=[], pictures={})
     wanted = dict.fromkeys((f.of_kind("NASR") for f in flavours), ())
-    for result in build_objects(held, "NASR", wanted, OF_HELD["NASR"]):
-        (folder / result.file_name).write_bytes(result.content)
-        paths.append(folder / result.file_name)
+    for outcome in ("held", "failed"):
+        unread = replace(facts, outcome=outcome, findings=[], pictures={})
+        for result in build_objects(unread, "NASR", wanted, UNREAD["NASR"]):
+            (folder / result.file_name).write_bytes(result.content)
+            paths.append(folder / result.file_name)
     assert len(paths) == len(set(paths))
     return paths
 

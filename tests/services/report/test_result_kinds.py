@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import SERIES_OFFSET
-from services.report.result_kinds import BUILDERS, OF_HELD, SOP_CLASSES, build_objects
+from services.report.result_kinds import BUILDERS, SOP_CLASSES, UNREAD, build_objects
 from services.report.segmentation import LABEL_MAP
 from shared.result_profiles import Flavour
 
@@ -18,9 +18,9 @@ FLAVOURS = [Flavour(sr_flavour=name) for name in ("comprehensive-3d", "comprehen
 
 @pytest.mark.parametrize("kind", sorted(set(SOP_CLASSES) - {"PM"}))  # test_parametric_map makes one
 def test_what_is_written_is_of_the_classes_that_are_stated(kind: str, dx_facts: RunFacts) -> None:
-    facts = replace(dx_facts, outcome="held", findings=[]) if kind in OF_HELD else dx_facts
+    facts = replace(dx_facts, outcome="held", findings=[]) if kind in UNREAD else dx_facts
     wanted = dict.fromkeys((f.of_kind(kind) for f in FLAVOURS), ())
-    made: list[ResultObject] = build_objects(facts, kind, wanted, (BUILDERS | OF_HELD)[kind])
+    made: list[ResultObject] = build_objects(facts, kind, wanted, (BUILDERS | UNREAD)[kind])
     seen = {dcmread(BytesIO(r.content)).SOPClassUID for r in made}
     assert seen == set(SOP_CLASSES[kind]) - {LABEL_MAP}, "an outline is never a label map: test_labels makes one"
 

@@ -10,6 +10,6 @@ def test_the_page_is_what_the_code_says(pytestconfig) -> None:
 
 
 def test_every_kind_of_object_is_in_it() -> None:
-    from services.report.result_kinds import BUILDERS, OF_HELD, SOP_CLASSES
+    from services.report.result_kinds import BUILDERS, SOP_CLASSES, UNREAD
 
-    assert set(BUILDERS) | set(OF_HELD) == set(SOP_CLASSES) == set(DICOM_KINDS)
+    assert set(BUILDERS) | set(UNREAD) == set(SOP_CLASSES) == set(DICOM_KINDS)

@@ -39,7 +39,7 @@ def _fill(book: Book) -> None:
                     row.waiting_since = utc_now() - timedelta(hours=5)
                     session.add(row)
         study, run = reading(make, "unread", accession="unread")
-        move(session, run, RunEvent.GAVE_UP, "Triton was away")
+        make.moves(run, RunEvent.GAVE_UP, RunEvent.REASON_REPORTED, reason="Triton was away")
         settle(session, study.study_instance_uid)
         study = make.study("ungated", accession="ungated")
         make.moves(study, StudyEvent.COMPLETED, StudyEvent.CHOSEN)
