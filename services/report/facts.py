@@ -23,12 +23,14 @@ class Picture:
     """One source image or frame as the radiologist sees it.
 
     `pixels` is (rows, columns) grey or (rows, columns, 3) RGB; `spacing` is (row, column) in mm, or relative where
-    only the aspect is known; `edges` are the letters of PS3.3 C.7.6.1.1.1 at left, top, right and bottom.
+    only the aspect is known; `edges` are the letters of PS3.3 C.7.6.1.1.1 at left, top, right and bottom;
+    `spacing_name` is the attribute that gives lengths in mm, empty where none does.
     """
 
     pixels: Pixels
     spacing: tuple[float, float] | None = None
     edges: tuple[str, str, str, str] = ("", "", "", "")
+    spacing_name: str = ""
 
 
 @dataclass(frozen=True)

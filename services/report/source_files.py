@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset
 
@@ -16,6 +17,7 @@ from shared.imaging.frames import Frame, load_frames
 log = logging.getLogger(__name__)
 
 _AXES = (("L", "R"), ("P", "A"), ("H", "F"))  # towards larger and smaller x, y and z (PS3.3 C.7.6.2.1.1)
+_SPACINGS = {"pixel_spacing": "Pixel Spacing", "imager_pixel_spacing": "Imager Pixel Spacing"}
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
 
 
@@ -52,7 +54,18 @@ def _picture(image: SourceImage, path: Path) -> Picture:
     frames = [f for f in load_frames([path]) if f.frame_index == (image.frame or 1) - 1]
     if not frames:
         raise ValueError(f"it has no frame {image.frame or 1} with pixels")
-    return Picture(display_pixels(frames[0]), frames[0].pixel_spacing or _aspect(path), _edges(frames[0], path))
+    spacing = frames[0].pixel_spacing or _aspect(path)
+    return Picture(display_pixels(frames[0]), spacing, _edges(frames[0], path), _spacing_name(frames[0]))
+
+
+def _spacing_name(frame: Frame) -> str:
+    """Which attribute the spacing is from, of those that lengths in the report rest on too."""
+    own = [name for keyword, name in _SPACINGS.items() if _same(frame.header.get(keyword), frame.pixel_spacing)]
+    return own[0] if own else ""
+
+
+def _same(value: Any, spacing: tuple[float, float] | None) -> bool:
+    return spacing is not None and isinstance(value, tuple) and value == spacing
 
 
 def _aspect(path: Path) -> tuple[float, float] | None:

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from services.report.drawing.palette import SKY, VERMILLION, YELLOW
+from services.report.drawing.palette import GREEN, SKY, VERMILLION, YELLOW, Colour
 from services.report.drawing.patch_overlay import overlay as evidence
 from services.report.drawing.placed_picture import Placed
 from services.report.placed_arrays import Box
 from shared.findings import HeatMap, PatchMap, Segmentation
 
-_COLOURS = (VERMILLION, SKY, YELLOW)
+_COLOURS = (VERMILLION, SKY, YELLOW, GREEN)  # as in the segmentation
 _STRENGTH = 0.5  # the image stays visible below
 
 
@@ -31,12 +31,18 @@ def overlay(finding: Segmentation | HeatMap, plane: NDArray[Any], box: Box | Non
     return evidence(PatchMap(image=image, logits=logits, box=box or (0, 0, columns, rows)), placed)
 
 
+def colour_of(finding: Segmentation, n: int) -> Colour:
+    """Of the `n`th segment, from 0: its own, else one that stays apart for the colour-blind."""
+    own = finding.segments[n].colour
+    red, green, blue = ImageColor.getrgb(own)[:3] if own else _COLOURS[n % len(_COLOURS)]
+    return red, green, blue
+
+
 def _segments(finding: Segmentation, plane: NDArray[Any], placed: Placed) -> Image.Image:
     cells = np.zeros((*plane.shape, 4), np.uint8)
     for n, segment in enumerate(finding.segments):
         inside = plane > 0 if finding.fractional else plane == segment.number
-        colour = ImageColor.getrgb(segment.colour)[:3] if segment.colour else _COLOURS[n % len(_COLOURS)]
         share = np.clip(plane, 0, 1) if finding.fractional else np.ones(plane.shape)
-        cells[inside, :3] = colour
+        cells[inside, :3] = colour_of(finding, n)
         cells[inside, 3] = np.round(255 * _STRENGTH * share[inside]).astype(np.uint8)
     return Image.fromarray(cells).resize((placed.width, placed.height), Image.Resampling.NEAREST)

@@ -54,7 +54,7 @@ class Canvas:
             x += 28
 
     def verdict_mark(self, centre: tuple[float, float], radius: float, verdict: str, colour: Colour) -> None:
-        """Tick, triangle, octagon, plus or minus: told apart by shape alone."""
+        """Tick, triangle, octagon, ring, plus or minus: told apart by shape alone."""
         x, y = centre
         if verdict == "pass":
             points = [
@@ -67,6 +67,8 @@ class Canvas:
             self.draw.regular_polygon((x, y + radius * 0.12, radius * 1.1), 3, fill=colour)
         elif verdict == "hold":
             self.draw.regular_polygon((x, y, radius), 8, rotation=22, fill=colour)
+        elif verdict == "measured":  # a bar would read as a minus beside a number
+            self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=round(radius / 3))
         else:
             thick = radius * 0.22
             self.draw.rectangle((x - radius, y - thick, x + radius, y + thick), fill=colour)

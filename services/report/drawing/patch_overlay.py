@@ -1,6 +1,7 @@
 """The patch map over its image: what speaks for the finding in vermillion, what speaks against it in blue."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from services.report.drawing.canvas import Box, Canvas
@@ -11,15 +12,15 @@ from shared.findings import PatchMap
 _STRONGEST = 0.62  # the image stays visible under the strongest patch
 
 
-def strength(patch_map: PatchMap) -> float:
-    """The logit that is drawn at full strength: the largest in size, at least 1."""
-    return max(1.0, float(np.abs(np.asarray(patch_map.logits)).max()))
+def strength(values: ArrayLike) -> float:
+    """The logit (or value of a heat map) that is drawn at full strength: the largest in size, at least 1."""
+    return max(1.0, float(np.abs(np.asarray(values)).max()))
 
 
 def overlay(patch_map: PatchMap, placed: Placed) -> Image.Image:
     """RGBA of the placed picture's size; patches keep their edges, since each was judged on its own."""
     logits = np.asarray(patch_map.logits, np.float32)
-    share = np.clip(np.abs(logits) / strength(patch_map), 0, 1)
+    share = np.clip(np.abs(logits) / strength(logits), 0, 1)
     cells = np.zeros((*logits.shape, 4), np.uint8)
     cells[..., :3] = np.where((logits > 0)[..., None], VERMILLION, SKY)
     cells[..., 3] = np.round(255 * _STRONGEST * share * np.where(logits > 0, 1.0, 0.45)).astype(np.uint8)
@@ -32,8 +33,8 @@ def overlay(patch_map: PatchMap, placed: Placed) -> Image.Image:
     return whole
 
 
-def draw_key(canvas: Canvas, box: Box, patch_map: PatchMap) -> None:
-    """The colours' key: evidence against at left, for at right."""
+def draw_key(canvas: Canvas, box: Box, strongest: float, unit: str) -> None:
+    """The colours' key: evidence against at left, for at right; `strongest` is the value at both ends."""
     left, top, right, bottom = box
     steps = 120
     for index in range(steps):
@@ -45,4 +46,4 @@ def draw_key(canvas: Canvas, box: Box, patch_map: PatchMap) -> None:
     canvas.draw.line((middle, top - 6, middle, bottom + 6), INK, 2)
     canvas.text((left, bottom + 28), "against", 28, MUTED, anchor="lm")
     canvas.text((right, bottom + 28), "for", 28, MUTED, anchor="rm")
-    canvas.text((middle, bottom + 28), f"±{strength(patch_map):.1f} logit", 28, MUTED, anchor="mm")
+    canvas.text((middle, bottom + 28), f"±{strongest:.1f} {unit}".rstrip(), 28, MUTED, anchor="mm")

@@ -6,6 +6,7 @@ from services.report.drawing.canvas import Canvas
 from services.report.drawing.page import BOTTOM, EDGE, HEIGHT, TOP, WIDTH, footing, heading
 from services.report.drawing.palette import INK, MUTED, PANEL, VERDICTS
 from services.report.drawing.placed_picture import place
+from services.report.drawing.scale_bar import draw_scale
 from services.report.drawing.score_strip import draw_strip, verdict_of
 from services.report.facts import RunFacts
 from services.report.identity import use_mark
@@ -97,7 +98,10 @@ def _draw_slice(
     if picture is None:
         canvas.text(((left + right) / 2, (top + bottom) / 2), "no picture", 30, MUTED, anchor="mm")
     else:
-        place(canvas, picture, (left, top, right, bottom - _CAPTION + 8))
+        spot = left, top, right, bottom - _CAPTION + 8
+        placed = place(canvas, picture, spot)
+        if right - left >= _LARGE:
+            draw_scale(canvas, picture, placed, spot)
     y = bottom - _CAPTION / 2
     canvas.verdict_mark((left + 32, y), 13, verdict, VERDICTS[verdict])
     canvas.text((right - 18, y), f"{scored.score:.3f}", 32, INK, anchor="rm", bold=True)

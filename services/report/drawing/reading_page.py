@@ -9,16 +9,18 @@ from PIL import Image
 
 from services.report.drawing.array_overlay import overlay as array_overlay
 from services.report.drawing.array_overlay import place_to_show
+from services.report.drawing.below import draw_below
 from services.report.drawing.canvas import Box, Canvas
 from services.report.drawing.page import BOTTOM, EDGE, HEIGHT, TOP, WIDTH, footing, heading
-from services.report.drawing.palette import BACKGROUND, INK, LINE, MUTED, PANEL, SKY, YELLOW
-from services.report.drawing.patch_overlay import draw_key, overlay
+from services.report.drawing.palette import BACKGROUND, MUTED, PANEL, YELLOW
+from services.report.drawing.patch_overlay import overlay
 from services.report.drawing.placed_picture import Placed, fit, place
+from services.report.drawing.scale_bar import draw_scale
 from services.report.facts import RunFacts
 from services.report.identity import use_mark
 from services.report.placed_arrays import read_placed
 from services.report.regions import closed, regions_of
-from services.report.statements import measured_value, statements
+from services.report.statements import measured_value
 from shared.findings import (
     ArrayFile,
     Classification,
@@ -84,7 +86,8 @@ def draw_page(facts: RunFacts, finding: Drawn) -> Image.Image:
     boxes = (EDGE, TOP, EDGE + half, low), (EDGE + half + 20, TOP, WIDTH - EDGE, low)
     regions = [r for r in regions_of(finding) if r.image == image]
     _draw_pair(canvas, facts, image, finding, regions, boxes)
-    _draw_below(canvas, facts, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
+    plane = finding.placed.images.index(image) if isinstance(finding, Segmentation | HeatMap) else 0
+    draw_below(canvas, facts, finding, plane, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
     gates = facts.gates_of(image.series_instance_uid)
     made_by = f"Isocenter · {finding.package} {finding.version}"
     footing(canvas, gates, use_mark(facts), made_by, facts.released)
@@ -110,11 +113,13 @@ def _draw_pair(
     patch_map, picture = finding.patch_map if isinstance(finding, Classification) else None, facts.pictures[image]
     captions = "As received", "Evidence by patch" if patch_map else "What was found"
     if regions:
-        captions = captions[0], f"{captions[1]}, {len(regions)} region{'s' if len(regions) != 1 else ''} outlined"
+        what = "place{} marked" if isinstance(finding, Landmark) or _is_line(finding) else "region{} outlined"
+        captions = captions[0], f"{captions[1]}, {len(regions)} {what.format('s' if len(regions) != 1 else '')}"
     for box, caption in zip(boxes, captions, strict=True):
         canvas.panel(box, PANEL)
         canvas.text(((box[0] + box[2]) / 2, box[3] - _CAPTION / 2), caption, 30, MUTED, anchor="mm")
-    place(canvas, picture, _above_caption(boxes[0]))
+    whole = _above_caption(boxes[0])
+    draw_scale(canvas, picture, place(canvas, picture, whole), whole)
     spot = _above_caption(boxes[1])
     over = overlay(patch_map, fit(picture, spot)) if patch_map else None
     if isinstance(finding, Segmentation | HeatMap):
@@ -144,32 +149,3 @@ def _outline(canvas: Canvas, placed: Placed, region: Region, encloses: bool) -> 
     points = [placed.point(*p) for p in (closed(region.points) if encloses else region.points)]
     canvas.draw.line(points, BACKGROUND, 8, joint="curve")
     canvas.draw.line(points, YELLOW, 4, joint="curve")
-
-
-def _draw_below(canvas: Canvas, facts: RunFacts, finding: Drawn, box: Box) -> None:
-    left, top, right, _ = box
-    half = (right - left - 90) / 2
-    if not isinstance(finding, Classification):
-        said = statements(facts, finding)[0]
-        words = f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "")
-        canvas.paragraph((left, top + 10), words, 32, right - left, 2, INK)
-        return
-    _draw_probability(canvas, finding, (left, top + 36, left + half, top + 64))
-    if finding.patch_map:
-        draw_key(canvas, (left + half + 90, top + 36, right, top + 64), finding.patch_map)
-
-
-def _draw_probability(canvas: Canvas, finding: Classification, box: Box) -> None:
-    """A bar from 0 to 1 with the threshold as a tick through it."""
-    left, top, right, bottom = box
-    width = right - left
-    canvas.text((left, top - 20), "Probability", 30, INK, anchor="lm")
-    canvas.text((right, top - 20), f"{finding.probability:.3f}", 32, INK, anchor="rm", bold=True)
-    canvas.panel(box, LINE, radius=6)
-    canvas.draw.rectangle((left, top, left + max(4, width * finding.probability), bottom), fill=SKY)
-    x = left + width * finding.threshold
-    canvas.draw.rectangle((x - 2, top - 8, x + 2, bottom + 8), fill=INK)
-    for at, letter, anchor in ((left, "0", "lm"), (right, "1", "rm")):
-        canvas.text((at, bottom + 28), letter, 28, MUTED, anchor=anchor)
-    at = min(max(x, left + 170), right - 170)
-    canvas.text((at, bottom + 28), f"threshold {finding.threshold:g}", 28, MUTED, anchor="mm")

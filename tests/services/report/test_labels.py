@@ -134,6 +134,8 @@ def test_the_page_shows_the_segments_in_their_colours(pieces: Callable[..., Piec
     page = np.asarray(draw_page(replace(facts, pictures={images[0]: grey}), facts.findings[0]))
     colours = {tuple(c) for c in page[200:900].reshape(-1, 3)}
     assert {(169, 105, 75), (93, 140, 167)} <= colours, "half mass or cyst, half grey"
+    keys = {tuple(c) for c in page[940:990].reshape(-1, 3)}
+    assert {(238, 110, 50), (86, 180, 233)} <= keys, "below it, what each colour is"
 
 
 def test_a_file_that_is_broken_stops_only_its_page(pieces: Callable[..., Pieces]) -> None:

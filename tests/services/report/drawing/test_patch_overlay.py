@@ -33,5 +33,5 @@ def test_for_and_against_have_different_colours_and_weak_maps_stay_weak() -> Non
     left, right = drawn[5, 5], drawn[5, -5]
     assert left[0] > left[2]
     assert right[2] > right[0]
-    assert strength(patches) == 1.0
+    assert strength(patches.logits) == 1.0
     assert drawn[..., 3].max() < 30
