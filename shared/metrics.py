@@ -85,6 +85,11 @@ RUNS = Gauge("isocenter_runs", "Runs in the book, by package and state.", ["pack
 DELIVERIES = Gauge(
     "isocenter_deliveries", "Deliveries in the book, by destination and state.", ["destination", "state"]
 )
+PACKAGE_FAILURES = Gauge(
+    "isocenter_package_failures",
+    "Failures in a row of a package's model whose runs wait, and are tried one at a time.",
+    ["package", "version"],
+)
 OLDEST_WAITING_SECONDS = Gauge(
     "isocenter_oldest_waiting_seconds", "Age of the oldest row that waits for a stage.", ["stage"]
 )

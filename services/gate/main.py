@@ -1,11 +1,11 @@
 """Wires gate: a study with its runs in, the gates' words and the runs' turns out."""
 
 import logging
-from functools import partial
 
 from services.gate.settings import Settings
 from services.gate.work import Gates
-from shared.guard.rooms import GATES, Rooms, bounds
+from shared.guard.rooms import GATES, Rooms
+from shared.guard.settings import Guard
 from shared.packages.installed import Installed
 from shared.service import start_service
 from shared.serving import open_models
@@ -31,9 +31,9 @@ def main() -> None:
     gates = Gates(
         book=service.book, store_dir=service.core.store_dir, packages=installed,
         models=models, timeout_s=triton.timeout_seconds, settings=settings, thresholds=service.config.gates,
-        awaits=loader.awaits,
+        awaits=loader.awaits, guard=service.config.section(Guard),
     )  # fmt: skip
-    rooms = Rooms(GATES, settings.patience["lease"], partial(bounds, installed))
+    rooms = Rooms(GATES, settings.patience["lease"], installed)
     stage = Stage(
         "gate", Study, (StudyState.GATING,), gates.work,
         only=TritonDoor(models).only, within=rooms.within, **settings.patience,

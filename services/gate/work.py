@@ -17,11 +17,13 @@ from services.gate.scoring import failed, judge_readings
 from services.gate.settings import Settings
 from shared import metrics
 from shared.findings import Finding, dump_findings
+from shared.guard.circuits import Circuits
+from shared.guard.settings import Guard
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images
 from shared.packages.folder import Package
 from shared.packages.installed import Installed
-from shared.serving import ModelRefused, Models, ModelUnavailable
+from shared.serving import ModelRefused, Models
 from shared.settings import GateThresholds
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, GateResult, Instance, Order, Run, Study
@@ -44,6 +46,10 @@ class Gates:
     settings: Settings
     thresholds: Mapping[str, GateThresholds]
     awaits: Callable[[Package], bool] = lambda _: False  # whether a version is about to be loaded
+    guard: Guard = field(default_factory=Guard)
+
+    def __post_init__(self) -> None:
+        self._circuits = Circuits(self.book, self.models, self.guard)
 
     def work(self, study_instance_uid: str) -> Save:
         """Asks every gate about every series that a run reads.
@@ -128,10 +134,9 @@ class Gates:
             # a series may hold views side by side, of which a reader with this selector reads some
             taken = [f for f in frames if package.manifest.selector.takes_view(str(f.header.get("view_position", "")))]
             timeout_s = package.manifest.resources.timeout_seconds or self.timeout_s
-            readings = list(read_images(package, taken, self.models, timeout_s))
+            with self._circuits.asking(package):
+                readings = list(read_images(package, taken, self.models, timeout_s))
             judgement, finding = judge_readings(package, uid, readings, own)
-        except ModelUnavailable as error:
-            raise Retry(f"{package.name} does not answer: {error}") from error
         except (Unreadable, UndecodablePixels, ModelRefused) as error:
             log.warning("gate failed gate=%s series_instance_uid=%s cause=%s", run.package, uid, type(error).__name__)
             return failed(package, str(error), own), []

@@ -1,11 +1,11 @@
 """Wires infer: a run that may be read in, its findings out."""
 
 import logging
-from functools import partial
 
 from services.infer.settings import Settings
 from services.infer.work import Reader
-from shared.guard.rooms import READERS, Rooms, bounds
+from shared.guard.rooms import READERS, Rooms
+from shared.guard.settings import Guard
 from shared.packages.installed import Installed
 from shared.service import start_service
 from shared.serving import open_models
@@ -30,9 +30,9 @@ def main() -> None:
     loader = VersionLoader(models, service.book, installed, gates=False)
     reader = Reader(
         book=service.book, core=service.core, packages=installed,
-        models=models, timeout_s=triton.timeout_seconds, awaits=loader.awaits,
+        models=models, timeout_s=triton.timeout_seconds, awaits=loader.awaits, guard=service.config.section(Guard),
     )  # fmt: skip
-    rooms = Rooms(READERS, settings.patience["lease"], partial(bounds, installed))
+    rooms = Rooms(READERS, settings.patience["lease"], installed)
     stage = Stage(
         "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
         only=TritonDoor(models).only, within=rooms.within, **settings.patience,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from sqlmodel import Session, col, select
@@ -11,11 +11,13 @@ from services.infer.handlers import findings_of
 from services.infer.kept_arrays import KeptArrays
 from shared import metrics
 from shared.findings import Finding, NotSure, dump_findings
+from shared.guard.circuits import Circuits
+from shared.guard.settings import Guard
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Reading, Unreadable, read_images, read_series
 from shared.packages.folder import Package
 from shared.packages.installed import Installed
-from shared.serving import ModelRefused, Models, ModelUnavailable
+from shared.serving import ModelRefused, Models
 from shared.settings import Core
 from shared.stage import GiveUp, Retry, Save
 from shared.store import Book, Instance, Journal, Run
@@ -36,6 +38,10 @@ class Reader:
     models: Models
     timeout_s: float
     awaits: Callable[[Package], bool] = lambda _: False  # whether a version is about to be loaded
+    guard: Guard = field(default_factory=Guard)
+
+    def __post_init__(self) -> None:
+        self._circuits = Circuits(self.book, self.models, self.guard)
 
     def work(self, run_id: str) -> Save:
         """Reads the run's series, image by image.
@@ -88,9 +94,8 @@ class Reader:
             if not any(series):
                 raise GiveUp("there is no image in the series", Failure.UNDECODABLE)
             readings = self._readings(package, [frames for frames in series if frames])
-            return [finding for reading in readings for finding in findings_of(package, reading, arrays.keep)]
-        except ModelUnavailable as error:
-            raise Retry(f"{package.name} does not answer: {error}") from error
+            with self._circuits.asking(package):
+                return [finding for reading in readings for finding in findings_of(package, reading, arrays.keep)]
         except (Unreadable, ModelRefused) as error:
             raise GiveUp(str(error), Failure.UNREADABLE) from error
         except UndecodablePixels as error:

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 from services.status.handlers import age_seconds, median_turnaround
 from shared import metrics
 from shared.store import Book, Commitment, Delivery, Run, Study, utc_now
+from shared.store.circuits import open_circuits
 from shared.study import BELLS, CommitmentState, DeliveryState, RunState, State, StudyState
 
 _RECENT = timedelta(hours=1)
@@ -29,6 +30,7 @@ def scrape(book: Book) -> bytes:
             _studies(session)
             _runs_and_deliveries(session)
             _waiting(session)
+            _packages(session)
             _commitments(session)
             _turnaround(session)
         return generate_latest()
@@ -63,6 +65,12 @@ def _waiting(session: Session) -> None:
         table = _TABLES[type(states[0])]
         oldest = session.scalar(select(func.min(col(table.waiting_since))).where(col(table.state).in_(states)))
         metrics.OLDEST_WAITING_SECONDS.labels(stage).set(age_seconds(oldest, now))
+
+
+def _packages(session: Session) -> None:
+    metrics.PACKAGE_FAILURES.clear()
+    for key, circuit in open_circuits(session).items():
+        metrics.PACKAGE_FAILURES.labels(*key).set(circuit.failures)
 
 
 def _commitments(session: Session) -> None:

@@ -10,8 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session, col, select
 
 from shared.store import Book, Delivery, Run, Study
+from shared.store.circuits import open_circuits
 from shared.store.view_models import StudyView
 from shared.store.views import views_of
+from shared.study import StudyState
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,10 @@ def marks_of(session: Session, followed: int) -> Marks:
         s.study_instance_uid: [s.state, s.reason, s.attempts, s.lease_owner, s.last_instance_at, s.waiting_since]
         for s in studies
     }
+    left_alone = tuple(sorted((*key, circuit.failures) for key, circuit in open_circuits(session).items()))
+    for study in studies:
+        if study.state in (StudyState.GATING, StudyState.RUNNING):
+            parts[study.study_instance_uid].append(left_alone)
     for table in (Run, Delivery):
         names = ("study_instance_uid", "id", "state", "attempts", "lease_owner", "reason")
         columns = [getattr(table, name) for name in names]

@@ -11,6 +11,7 @@ from pydantic_settings import SettingsError
 
 from shared.cli.check_commitment import commitment_notes, commitment_problems
 from shared.cli.check_sense import sense_notes, sense_problems
+from shared.guard.settings import Guard
 from shared.keeping.rules import Retention
 from shared.packages.folder import load_packages
 from shared.settings import Config, Core, GateThresholds, Section, Shared, Triton
@@ -22,7 +23,7 @@ def sections() -> dict[str, type[Section]]:
 
     The services are looked up by name, since shared imports none of them.
     """
-    found: dict[str, type[Section]] = {s.name: s for s in (Core, Triton, Retention)}
+    found: dict[str, type[Section]] = {s.name: s for s in (Core, Triton, Guard, Retention)}
     for module in pkgutil.iter_modules(importlib.import_module("services").__path__):
         settings = importlib.import_module(f"services.{module.name}.settings").Settings
         found[settings.name] = settings

@@ -13,7 +13,20 @@ from shared.keeping.rules import Rule
 from shared.result_profiles import Wanted
 from shared.settings import Destination, GateThresholds, PackageSettings
 
-ORDER = ("isocenter", "collect", "admit", "decide", "gate", "infer", "report", "send", "status", "triton", "retention")
+ORDER = (
+    "isocenter",
+    "collect",
+    "admit",
+    "decide",
+    "gate",
+    "infer",
+    "report",
+    "send",
+    "status",
+    "triton",
+    "guard",
+    "retention",
+)
 INTRODUCTION = """\
 # Configuration
 

@@ -1,4 +1,4 @@
-"""How many pieces of work with a package may be in hand at once.
+"""How many pieces of work with a package may be in hand at once: its concurrency, and while its circuit is open none.
 
 Counted in the book, by the leases, in the transaction that takes a row up: so over all workers of a stage, on all
 hosts, and what a worker that died had in hand counts until its lease has run out.
@@ -14,11 +14,9 @@ from sqlmodel import Session, and_, col, select
 
 from shared.packages.folder import Package
 from shared.store import Run, Study
+from shared.store.circuits import Key, open_circuits
 from shared.store.clock import database_now, lease_has_ended
 from shared.study import RunState, StudyState
-
-Key = tuple[str, str]
-"""A package's name and version."""
 
 _ONE_COUNTS = 0x150CE17F  # PostgreSQL's advisory lock while counting: two that count at once would both find room
 
@@ -33,27 +31,32 @@ class Use:
 
 @dataclass(frozen=True)
 class Rooms:
-    """For a stage's `within`. `most` tells how many at once, for the packages that have a bound now."""
+    """For a stage's `within`."""
 
     use: Use
     lease: timedelta
-    most: Callable[[], Mapping[Key, int]]
+    packages: Mapping[Key, Package]
 
     def within(self, session: Session) -> list[ColumnElement[bool]]:
-        """Every row but those that need a package which has its fill."""
-        bounds = self.most()
-        if not bounds:
+        """Every row but those that need a package which has its fill, or is left alone."""
+        rooms = self._rooms(session)
+        if not rooms:
             return []
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ONE_COUNTS})
         in_hand = self.use.in_hand(session, self.lease)
-        return [not_(self.use.needs(key)) for key, most in bounds.items() if in_hand.get(key, 0) >= most]
+        return [not_(self.use.needs(key)) for key, room in rooms.items() if in_hand.get(key, 0) >= room]
 
-
-def bounds(packages: Mapping[Key, Package]) -> dict[Key, int]:
-    """The packages that say how many at once."""
-    said = {key: package.manifest.resources.concurrency for key, package in packages.items()}
-    return {key: most for key, most in said.items() if most is not None}
+    def _rooms(self, session: Session) -> dict[Key, int]:
+        """Of the packages that have a bound. One that is not installed has none: its rows end with that reason."""
+        said = {key: package.manifest.resources.concurrency for key, package in self.packages.items()}
+        rooms = {key: most for key, most in said.items() if most is not None}
+        circuits = open_circuits(session)
+        now = database_now(session) if circuits else None
+        for key, circuit in circuits.items():
+            if self.packages.get(key) and circuit.open_until and now:
+                rooms[key] = 0 if circuit.open_until > now else 1
+        return rooms
 
 
 def _readings(session: Session, lease: timedelta) -> dict[Key, int]:

@@ -1,6 +1,7 @@
 """The book: tables, sessions, moves and leases. The database is the truth; the broker is only its doorbell."""
 
 from shared.store.book import Book, open_book
+from shared.store.circuits import Circuit
 from shared.store.tables import (
     Commitment,
     CommitmentAsked,
@@ -23,6 +24,7 @@ from shared.store.version_tables import PackageChoice
 
 __all__ = [
     "Book",
+    "Circuit",
     "Commitment",
     "CommitmentAsked",
     "Delivery",

@@ -49,6 +49,7 @@ class RunView(BaseModel):
     revision: int
     attempts: int
     next_at: datetime | None
+    waits: str = ""  # why nothing of it is tried now: its package is left alone
     read_at: datetime | None
     reported_at: datetime | None
     delivered_at: datetime | None

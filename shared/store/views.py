@@ -9,6 +9,7 @@ import sqlalchemy
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
+from shared.store.circuits import Circuit, Key, open_circuits, why_it_waits
 from shared.store.journey import journey
 from shared.store.removed import removals_view, why_no_study
 from shared.store.tables import Delivery, GateResult, Instance, Journal, Leased, Run, Study, utc_now
@@ -115,7 +116,7 @@ def _views(session: Session, studies: Sequence[Study]) -> list[StudyView]:
 
 
 def _views_at_once(session: Session, studies: Sequence[Study]) -> list[StudyView]:
-    """Five queries, however many studies."""
+    """Six queries, however many studies."""
     uids = [study.study_instance_uid for study in studies]
     runs = _by_study(session.exec(
         select(Run).where(col(Run.study_instance_uid).in_(uids)).order_by(col(Run.created_at), col(Run.package))
@@ -128,8 +129,10 @@ def _views_at_once(session: Session, studies: Sequence[Study]) -> list[StudyView
         .order_by(col(Delivery.created_at), col(Delivery.destination), col(Delivery.kind))
     ))  # fmt: skip
     series = _series(session, uids)
-    now = utc_now()
-    return [_view(s, runs[u], gates[u], deliveries[u], series[u], now) for s, u in zip(studies, uids, strict=True)]
+    now, circuits = utc_now(), open_circuits(session)
+    return [
+        _view(s, runs[u], gates[u], deliveries[u], series[u], now, circuits) for s, u in zip(studies, uids, strict=True)
+    ]
 
 
 def _by_study(rows: Iterable[T]) -> dict[str, list[T]]:
@@ -158,7 +161,7 @@ def _series(session: Session, uids: Sequence[str]) -> dict[str, list[SeriesView]
 
 def _view(
     study: Study, runs: list[Run], gates: list[GateResult], deliveries: list[Delivery], series: list[SeriesView],
-    now: datetime,
+    now: datetime, circuits: dict[Key, Circuit],
 ) -> StudyView:  # fmt: skip
     current = [run for run in runs if run.revision == study.revision and run.state != RunState.SUPERSEDED]
     packages = {run.id: run.package for run in current}
@@ -166,14 +169,15 @@ def _view(
     retrying = any(_activity(row, now) == "retrying" for row in [study, *current, *on_their_way])
     view = StudyView(
         study_instance_uid=study.study_instance_uid, accession_number=study.accession_number, state=study.state,
-        reason=study.reason, gates=_gate_views(gates, study.revision), runs=[_run_view(run, now) for run in current],
+        reason=study.reason, gates=_gate_views(gates, study.revision),
+        runs=[_run_view(run, now, circuits) for run in current],
         deliveries=[_delivery_view(d, packages[d.run_id], now) for d in on_their_way], times=_times(study),
         summary="", activity=_activity(study, now), path=journey(study, current, on_their_way, retrying),
         revision=study.revision, priority=study.priority, calling_ae_title=study.calling_ae_title,
         order_found=study.order_id is not None, instances=sum(s.instances for s in series),
         conflicts=sum(s.conflicts for s in series),
         modalities=sorted({s.modality for s in series if s.modality}), series=series,
-        earlier_runs=[_run_view(run, now) for run in runs if run not in current],
+        earlier_runs=[_run_view(run, now, {}) for run in runs if run not in current],
     )  # fmt: skip
     return view.model_copy(update={"summary": summary_of(view)})
 
@@ -199,10 +203,11 @@ def _gate_views(gates: list[GateResult], revision: int) -> list[GateView]:
     ]  # fmt: skip
 
 
-def _run_view(run: Run, now: datetime) -> RunView:
+def _run_view(run: Run, now: datetime, circuits: dict[Key, Circuit]) -> RunView:
     return RunView(
         **run.model_dump(include=set(RunView.model_fields)),
         activity=_activity(run, now),
+        waits=why_it_waits(run, circuits),
         findings_in_words=findings_in_words(run.findings),
     )
 

@@ -88,6 +88,9 @@ def count_in_words(number: int, noun: str) -> str:
 
 def summary_of(study: StudyView) -> str:
     """How the study stands, in one sentence or two."""
+    waits = [_sentence(run.waits) for run in study.runs if run.waits]
+    if waits and study.state == StudyState.GATING:
+        return " ".join(waits)
     if study.activity == "retrying" and study.state != StudyState.RUNNING:
         return f"Will be tried again: {study.reason}"
     match study.state:
@@ -125,11 +128,12 @@ def _names(runs: list[RunView]) -> str:
 
 def _running(study: StudyView) -> str:
     parts: list[str] = []
-    if reading := [run for run in study.runs if run.state == RunState.READY]:
+    parts += [_sentence(run.waits) for run in study.runs if run.waits]
+    if reading := [run for run in study.runs if run.state == RunState.READY and not run.waits]:
         parts.append(f"Being read by {_names(reading)}.")
     if writing := [run for run in study.runs if run.state in (RunState.READ, RunState.HOLDING, RunState.FAILING)]:
         parts.append(f"Results of {_names(writing)} are being written.")
-    parts += [f"{run.package} will be tried again: {run.reason}" for run in study.runs if run.activity == "retrying"]
+    parts += [f"{run.package} will be tried again: {run.reason}" for run in study.runs if _is_tried_again(run)]
     if study.deliveries:
         done = sum(delivery.state == "delivered" for delivery in study.deliveries)
         stored = sum(delivery.state == "committing" for delivery in study.deliveries)
@@ -137,6 +141,14 @@ def _running(study: StudyView) -> str:
         parts.append(f"{done} of {count_in_words(len(study.deliveries), 'result')} delivered{kept}.")
     parts += [_retry(delivery) for delivery in study.deliveries if delivery.state == "retrying"]
     return " ".join(parts) or "Under way."
+
+
+def _is_tried_again(run: RunView) -> bool:
+    return run.activity == "retrying" and not run.waits
+
+
+def _sentence(words: str) -> str:
+    return words if words.endswith(".") else f"{words}."
 
 
 def _retry(delivery: DeliveryView) -> str:

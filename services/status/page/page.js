@@ -224,6 +224,7 @@ function runCard(study, run) {
       ...marks.map((mark) => el("span", { class: "tag mark" }, mark.replaceAll("-", " "))),
       again(study, run, "Read again", run.state !== "held" && ["pass", "warn", "released"].includes(run.verdict))),
     run.findings_in_words.length ? el("ul", {}, ...run.findings_in_words.map((words) => el("li", {}, words))) : "",
+    run.waits ? el("p", {}, run.waits) : "",
     run.reason ? el("p", { class: "soft" }, run.reason) : "");
 }
 

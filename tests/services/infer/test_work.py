@@ -163,6 +163,9 @@ class Silent:
         self.given.append(timeout_s)
         raise ModelUnavailable("DEADLINE_EXCEEDED: Deadline Exceeded")
 
+    def live(self) -> bool:
+        return True
+
 
 def test_a_package_has_its_own_time_out_and_attempts(tmp_path: Path, book: Book) -> None:
     ready(book, tmp_path / "store", [write(tmp_path, "dx", noise(64, 64))])

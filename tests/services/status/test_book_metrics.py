@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import select
 
-from shared.store import Book, Commitment, Delivery, Study, utc_now
+from shared.store import Book, Circuit, Commitment, Delivery, Study, utc_now
 from shared.store.moves import move
 from shared.study import DeliveryEvent
 
@@ -50,6 +50,14 @@ def test_what_destinations_have_not_yet_committed_to(client: TestClient, book: B
     assert found["isocenter_oldest_uncommitted_seconds", "PACS"] == pytest.approx(1200, abs=60)
     assert found["isocenter_oldest_waiting_seconds", "send"] == 0, "it waits for the PACS, not for hands of ours"
     assert (found["isocenter_commitments", "asked"], found["isocenter_commitments", "dead"]) == (1, 1)
+
+
+def test_packages_that_are_left_alone(client: TestClient, book: Book) -> None:
+    with book.write() as session:
+        session.add(Circuit(package="chest_opacity", version="1.0.0", failures=4, open_until=utc_now()))
+        session.add(Circuit(package="cobb_angle", version="1.0.0", failures=1))
+    found = {key: value for key, value in samples(client).items() if key[0] == "isocenter_package_failures"}
+    assert found == {("isocenter_package_failures", "chest_opacity", "1.0.0"): 4}
 
 
 def test_what_is_gone_from_the_book_is_gone_from_the_metrics(client: TestClient, book: Book) -> None:

@@ -4,10 +4,10 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from services.status.watch import Watch, marks_of
-from shared.store import Book, Delivery, Run, Study, utc_now
+from shared.store import Book, Circuit, Delivery, Run, Study, utc_now
 from shared.study import StudyEvent
 from tests.books import Maker
 
@@ -52,6 +52,15 @@ def test_an_image_an_attempt_a_lease_and_a_reason_are_changes(book: Book) -> Non
 
     for change in (image, attempt, lease, reason):
         assert len(changed(book, change)) == 1, change.__name__
+
+
+def test_a_package_that_is_left_alone_is_a_change_of_studies_under_way_alone(book: Book) -> None:
+    def opens(session: Session) -> None:
+        session.add(Circuit(package="chest_opacity", version="1.0.0", failures=3, open_until=utc_now()))
+
+    with book.read() as session:
+        under_way = session.exec(select(Study).where(col(Study.state).in_(["gating", "running"]))).all()
+    assert sorted(changed(book, opens)) == sorted(study.study_instance_uid for study in under_way)
 
 
 def test_there_and_back_within_a_moment_is_a_change(book: Book) -> None:
