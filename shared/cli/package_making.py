@@ -48,7 +48,12 @@ def new(
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="model.onnx, or a TorchScript file with --shape.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="model.onnx, a MONAI bundle (folder, zip, .ts), or a TorchScript file with --shape."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Of the package; default: the file's.")] = "",
     modality: Annotated[list[str] | None, typer.Option(help="What it reads: DX, CT …")] = None,
     shape: Annotated[str, typer.Option(help="TorchScript: its input without the batch, as 1,224,224.")] = "",
@@ -59,14 +64,19 @@ def import_file(
     What the file tells is filled in; what only a person knows is marked TODO. Ends with 1 where it can't be served.
     """
     from shared.packages.making.importing import import_network
+    from shared.packages.making.monai_bundle import import_bundle, open_bundle
 
-    if not file.is_file():
+    if not file.exists():
         fail(f"there is no file {file}")
     name = name or re.sub(r"[^a-z0-9_]+", "_", file.stem.lower()).strip("_")
     folder = _free_folder(name, config)
     sizes = _sizes(shape)
     try:
-        draft = import_network(file, name, folder, modality or [], sizes)
+        with open_bundle(file) as bundle:
+            if bundle:
+                draft = import_bundle(bundle, name, folder, modality or [])
+            else:
+                draft = import_network(file, name, folder, modality or [], sizes)
     except CannotImport as error:
         shutil.rmtree(folder, ignore_errors=True)
         fail(str(error), 1)

@@ -31,11 +31,12 @@ def pad_square(volume: Volume, value: float = 0.0) -> Volume:
     return padded(volume, (volume.shape[0], side, side), value)
 
 
-@step()
-def pad_to_multiple(volume: Volume, of: Size, value: float = 0.0) -> Volume:
-    """Rows and columns to the next multiple, with the image in the middle."""
-    rows, columns = (-(-size // of) * of for size in volume.shape[1:])
-    return padded(volume, (volume.shape[0], rows, columns), value)
+@step(by_slice=lambda parameters: isinstance(parameters.of, int) or len(parameters.of) == 2)
+def pad_to_multiple(volume: Volume, of: Size | Sizes, value: float = 0.0) -> Volume:
+    """Rows and columns, or with three numbers also slices, to the next multiple, with the image in the middle."""
+    multiples = whole_shape(volume, (of, of) if isinstance(of, int) else of)
+    slices, rows, columns = (-(-size // n) * n for size, n in zip(volume.shape, multiples, strict=True))
+    return padded(volume, (slices, rows, columns), value)
 
 
 @step(_in_plane)

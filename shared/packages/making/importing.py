@@ -28,12 +28,21 @@ def import_network(file: Path, name: str, folder: Path, modality: Sequence[str],
     elif file.suffix.lower() in (".ts", ".pt", ".pth"):
         export_torchscript(file, weights, shape)
     else:
-        raise CannotImport(f"{file.name}: .onnx and TorchScript (.ts, .pt) are taken")
+        raise CannotImport(f"{file.name}: .onnx, TorchScript (.ts, .pt) and MONAI bundles are taken")
+    return draft_around(weights, name, modality, f"imported from {file.name}")
+
+
+def draft_around(weights: Path, name: str, modality: Sequence[str], origin: str) -> Draft:
+    """What the ONNX file at `weights` tells of a package around it.
+
+    Raises:
+        CannotImport: it takes what no package can give.
+    """
     inputs, outputs, batched = tensors_of(weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     return Draft(
         name, "reader", name.replace("_", " ").capitalize(), inputs, outputs, BATCH if batched else 0,
-        origin=f"imported from {file.name}", modality=modality, steps=_steps(inputs), digest=digest,
+        origin=origin, modality=modality, steps=_steps(inputs), digest=digest,
         notes=["how pixels are prepared: a network does not tell; [[preprocess]] holds a guess"],
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What an ONNX file tells of itself: its tensors, and so the draft of a package around it."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,42 @@ def _with_kind(tensor: DraftTensor) -> DraftTensor:
         labels = tuple(f"label_{n}" for n in range(1, sizes[0] + 1))
         return replace(tensor, kind="multilabel", activation="sigmoid", labels=labels)
     return tensor
+
+
+def turn_axes(path: Path) -> None:
+    """Has the network take and give its axes in our order: (…, x, y, z) becomes (…, slices, rows, columns).
+
+    Raises:
+        CannotImport: onnx is not installed.
+    """
+    try:
+        onnx: Any = importlib.import_module("onnx")
+    except ImportError:
+        raise CannotImport("a bundle needs onnx: pip install 'isocenter[train]'") from None
+    model = onnx.load(str(path))
+    graph = model.graph
+    for value in graph.input:
+        _turn(onnx, graph, value, first=True)
+    for value in graph.output:
+        _turn(onnx, graph, value, first=False)
+    del graph.value_info[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def _turn(onnx: Any, graph: Any, value: Any, *, first: bool) -> None:
+    """A Transpose between what others see under the value's name and what the network has there."""
+    dims = value.type.tensor_type.shape.dim
+    if len(dims) < 4:  # rows of numbers: there is nothing to turn
+        return
+    order = [0, 1, *reversed(range(2, len(dims)))]
+    inner = f"{value.name}_xyz"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [inner if name == value.name else name for name in names]
+    given, taken = (value.name, inner) if first else (inner, value.name)
+    node = onnx.helper.make_node("Transpose", [given], [taken], perm=order)
+    graph.node.insert(0 if first else len(graph.node), node)
+    turned = [onnx.TensorShapeProto.Dimension.FromString(dims[axis].SerializeToString()) for axis in order]
+    del dims[:]
+    dims.extend(turned)

@@ -65,7 +65,7 @@ def test_a_name_is_taken_once(config):
     ("name", "content", "said"),
     [
         ("model.onnx", b"nothing", "can't be opened by ONNX Runtime"),
-        ("model.h5", b"nothing", ".onnx and TorchScript (.ts, .pt) are taken"),
+        ("model.h5", b"nothing", ".onnx, TorchScript (.ts, .pt) and MONAI bundles are taken"),
         ("model.ts", b"nothing", "give --shape"),
     ],
 )
