@@ -149,7 +149,13 @@ class QualityScore(_Finding):
     verdict: Literal["pass", "warn", "hold"]
     warn_below: float | None = None
     hold_below: float | None = None
+    flag_above: float | None = None  # images that score so high are those to look at
     instances: tuple[InstanceScore, ...] = ()  # in the order of the slices
+
+    def flagged(self) -> tuple[SourceImage, ...]:
+        """The images that are flagged, in the order of the slices."""
+        limit = float("inf") if self.flag_above is None else self.flag_above
+        return tuple(scored.image for scored in self.instances if scored.score >= limit)
 
 
 class Classification(_Finding):
@@ -267,19 +273,10 @@ class NotSure(_Finding):
 
 
 Finding = Annotated[
-    QualityScore
-    | Classification
-    | OrdinalGrade
-    | Measurement
-    | Landmark
-    | Segmentation
-    | HeatMap
-    | KeyImage
-    | DerivedImage
-    | Embedding
-    | NotSure,
+    QualityScore | Classification | OrdinalGrade | Measurement | Landmark | Segmentation | HeatMap | KeyImage
+    | DerivedImage | Embedding | NotSure,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 
 _ADAPTER: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 

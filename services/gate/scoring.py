@@ -32,7 +32,7 @@ def judge_readings(
     lowest = min(score for _, score in scored)
     reason = (
         f"{output.code.meaning} {value:.3f} is {_standing(verdict, warn_below, hold_below)}"
-        f"{_told_of(gate.aggregate, len(scored), lowest)}"
+        f"{_told_of(gate.aggregate, len(scored), lowest)}{_flags(gate, [score for _, score in scored])}"
     )
     notes = tuple(InstanceNote(source.sop_instance_uid, score, source.frame) for source, score in scored)
     judgement = capped(
@@ -43,7 +43,7 @@ def judge_readings(
         weights=package.weights_digest(),
         use_mark=package.manifest.package.use_mark, sources=tuple(source for source, _ in scored),
         series_instance_uid=series_instance_uid, value=value, unit=gate.unit, range=output.range,
-        verdict=judgement.verdict, warn_below=warn_below, hold_below=hold_below,
+        verdict=judgement.verdict, warn_below=warn_below, hold_below=hold_below, flag_above=gate.flag_above,
         instances=tuple(InstanceScore(image=source, score=score) for source, score in scored),
     )  # fmt: skip
     return judgement, finding
@@ -56,10 +56,16 @@ def failed(package: Package, reason: str, own: GateThresholds | None = None) -> 
 
 
 def aggregate(how: str, scores: Sequence[float]) -> float:
-    """The series' score by the manifest's `gate.aggregate`: mean, min or percentile:<n>."""
+    """The series' score by the manifest's `gate.aggregate`: mean, min, max or percentile:<n>."""
     if how.startswith("percentile:"):
         return float(np.percentile(scores, int(how.removeprefix("percentile:"))))
-    return float(np.min(scores)) if how == "min" else float(np.mean(scores))
+    return {"min": min(scores), "max": max(scores), "mean": float(np.mean(scores))}[how]
+
+
+def _flags(gate: GateTable, scores: Sequence[float]) -> str:
+    if gate.flag_above is None:
+        return ""
+    return f"; {sum(score >= gate.flag_above for score in scores)} flagged from {gate.flag_above:g} on"
 
 
 def _told_of(how: str, images: int, lowest: float) -> str:
@@ -72,7 +78,7 @@ def _told_of(how: str, images: int, lowest: float) -> str:
 def _called(how: str) -> str:
     if how.startswith("percentile:"):
         return f"percentile {how.removeprefix('percentile:')}"
-    return "the lowest" if how == "min" else "the mean"
+    return {"min": "the lowest", "max": "the highest", "mean": "the mean"}[how]
 
 
 def _standing(verdict: Verdict, warn_below: float, hold_below: float) -> str:

@@ -7,10 +7,11 @@ from itertools import groupby
 
 from sqlmodel import Session, col, select
 
+from services.infer.flags import NothingFlagged, flagged_images, only_flagged
 from services.infer.handlers import findings_of
 from services.infer.kept_arrays import KeptArrays
 from shared import metrics
-from shared.findings import Finding, NotSure, dump_findings
+from shared.findings import Finding, NotSure, SourceImage, dump_findings
 from shared.guard.circuits import Circuits
 from shared.guard.settings import Guard
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
@@ -50,7 +51,7 @@ class Reader:
             Retry: the model does not answer now.
             GiveUp: the package is not installed in this version, or it can never read these images.
         """
-        run, instances = self._read_book(run_id)
+        run, instances, flagged = self._read_book(run_id)
         package = self.packages.get((run.package, run.version))
         if package is None:
             gone = self.packages.missing(run.package, run.version)
@@ -63,7 +64,10 @@ class Reader:
         started = time.monotonic()
         arrays = KeptArrays(self.core.data_dir, self.core.results_dir / run.study_instance_uid / run_id)
         try:
-            findings = self._read(package, taken, arrays)
+            findings = self._read(package, taken, flagged, arrays)
+        except NothingFlagged as left:
+            arrays.remove_all()
+            return _held_by_gate(str(left))
         except GiveUp:
             arrays.remove_all()
             raise
@@ -86,13 +90,17 @@ class Reader:
         package = self.packages.get((row.package, row.version)) if isinstance(row, Run) else None
         return package.manifest.resources.most_attempts if package else None
 
-    def _read(self, package: Package, instances: Sequence[Instance], arrays: KeptArrays) -> list[Finding]:
+    def _read(
+        self, package: Package, instances: Sequence[Instance], flagged: set[SourceImage], arrays: KeptArrays
+    ) -> list[Finding]:
         """What the package says, and where it is not sure enough to."""
         try:
             # each series by itself: slices of several, in different planes, have no common order
             series = [load_frames([self.core.store_dir / i.path for i in one]) for one in _by_series(instances)]
             if not any(series):
                 raise GiveUp("there is no image in the series", Failure.UNDECODABLE)
+            if gate := package.manifest.grouping.flagged_by:
+                series = only_flagged(gate, flagged, series)
             readings = self._readings(package, [frames for frames in series if frames])
             with self._circuits.asking(package):
                 return [finding for reading in readings for finding in findings_of(package, reading, arrays.keep)]
@@ -110,7 +118,7 @@ class Reader:
             else:
                 yield read_series(package, frames, self.models, timeout_s)
 
-    def _read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
+    def _read_book(self, run_id: str) -> tuple[Run, list[Instance], set[SourceImage]]:
         with self.book.read() as session:
             run = session.get(Run, run_id)
             if run is None:
@@ -121,12 +129,26 @@ class Reader:
                 .where(col(Instance.series_instance_uid).in_(run.series))
                 .order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))
             ).all()
-        return run, list(instances)
+            package = self.packages.get((run.package, run.version))
+            gate = package.manifest.grouping.flagged_by if package else ""
+            flagged = flagged_images(session, run, gate) if gate else set()
+        return run, list(instances), flagged
 
 
 def _by_series(instances: Sequence[Instance]) -> list[list[Instance]]:
     """The instances of each series, as the book gives them: series after series."""
     return [list(group) for _, group in groupby(instances, lambda instance: instance.series_instance_uid)]
+
+
+def _held_by_gate(reason: str) -> Save:
+    """Held as by the gate: it left nothing to read."""
+
+    def save(session: Session, row: Row) -> None:
+        assert isinstance(row, Run)
+        row.verdict = "hold"
+        move(session, row, RunEvent.HELD, reason)
+
+    return save
 
 
 def _gates_reason(session: Session, run: Run) -> str:

@@ -22,12 +22,12 @@ MOST_OF_A_SERIES = 5
 
 
 def key_images(finding: Finding) -> list[SourceImage]:
-    """The worst images of a score, worst first; of a reading those with its regions, else those that it rests on.
+    """The flagged images of a score, or its worst, worst first; of a reading those with its regions, else all its own.
 
     What is absent or not said has none: no image shows it.
     """
     if isinstance(finding, QualityScore):
-        return _worst(finding)
+        return _of_score(finding)
     if isinstance(finding, NotSure | Embedding) or (isinstance(finding, Classification) and not finding.present):
         return []
     if isinstance(finding, KeyImage):
@@ -37,8 +37,10 @@ def key_images(finding: Finding) -> list[SourceImage]:
     return _of_reading(finding)
 
 
-def _worst(finding: QualityScore) -> list[SourceImage]:
-    """Those below the warning limit, at most five; else the one with the lowest score."""
+def _of_score(finding: QualityScore) -> list[SourceImage]:
+    """The flagged, where the gate flags; else those below the warning limit, at most five; else the lowest."""
+    if finding.flag_above is not None:
+        return list(finding.flagged())
     ranked = sorted(finding.instances, key=lambda scored: scored.score)
     limit = finding.warn_below
     poor = [scored.image for scored in ranked if limit is not None and scored.score < limit]

@@ -75,6 +75,8 @@ def _lines(finding: Finding, _facts: RunFacts) -> list[Statement]:
 def _quality(finding: QualityScore, _facts: RunFacts) -> list[Statement]:
     limits = [("warn below", finding.warn_below), ("hold below", finding.hold_below)]
     remark = [f"verdict {finding.verdict}", *(f"{words} {number(v, 6)}" for words, v in limits if v is not None)]
+    if finding.flag_above is not None:
+        remark.append(f"{len(finding.flagged())} of {len(finding.instances)} images flagged")
     return [Statement(finding.code.meaning, quantity(finding.value, finding.unit, 6), ", ".join(remark))]
 
 

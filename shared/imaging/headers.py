@@ -25,6 +25,13 @@ _PHASE_KEYWORDS = (
     "VelocityEncodingDirection", "TemporalPositionTimeOffset", "FrameReferenceDateTime", "ConvolutionKernel", "KVP",
     "ImageIndex", "DimensionIndexValues", "InStackPositionNumber", "ChemicalShiftReference",
 )  # fmt: skip
+# What SUV is made of; those of the injection lie in a sequence of their own (PS3.3 C.8.9.2).
+_INJECTION = (
+    "RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime",
+)  # fmt: skip
+_UPTAKE_KEYWORDS = (
+    "PatientWeight", "Units", "SUVType", "DecayCorrection", "SeriesDate", "SeriesTime", "AcquisitionDate", *_INJECTION,
+)  # fmt: skip
 _KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "SeriesDescription",
     "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
@@ -33,7 +40,7 @@ _KEYWORDS = (
     "ImagesInAcquisition", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
     "ViewPosition", "BodyPartExamined", "Laterality", "ImageLaterality", "FrameLaterality", "ProtocolName",
     "BurnedInAnnotation", "PixelPaddingValue", "PixelPaddingRangeLimit", "FrameOfReferenceUID",
-    *_PHASE_KEYWORDS,
+    *_PHASE_KEYWORDS, *_UPTAKE_KEYWORDS,
 )  # fmt: skip
 # Vendors' private places of the b-value and its direction (Siemens, GE, Philips), in their usual blocks.
 _PRIVATE = {
@@ -43,10 +50,12 @@ _PRIVATE = {
     (0x0019, 0x10BD): "private_gradient_z",
 }  # fmt: skip
 _REGION = "AnatomicRegionSequence"
+_RADIOPHARMACEUTICAL = "RadiopharmaceuticalInformationSequence"
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _IMAGE_TAGS = {tag for tag in DicomDictionary if tag >> 16 == 0x0028} | {0x7FE00001, 0x7FE00002}
+_ALL_KEYWORDS = (*_KEYWORDS, *_GROUPS, _REGION, _RADIOPHARMACEUTICAL)
 _TAGS: list[Any] = [
-    *(tag for keyword in (*_KEYWORDS, *_GROUPS, _REGION) if (tag := tag_for_keyword(keyword))), *_PRIVATE, *_IMAGE_TAGS,
+    *(tag for keyword in _ALL_KEYWORDS if (tag := tag_for_keyword(keyword))), *_PRIVATE, *_IMAGE_TAGS,
 ]  # fmt: skip
 _KNOWN = frozenset(_KEYWORDS)
 # CR, DX, mammography, CT, MR, PET, enhanced ones too. Raw data and spectra have rows and columns but never pixels.
@@ -82,7 +91,7 @@ def read_headers(path: Path) -> tuple[PixelData | None, list[dict[str, Any]]]:
     try:
         ds, stopped_at = read_part10(path, _TAGS)
         pixel_data = _pixel_data(path, stopped_at, ds)
-        root = {**_flat(ds), **_region(ds)}
+        root = {**_flat(ds), **_region(ds), **_injection(ds)}
         if not _is_image(root):
             return None, []
         if pixel_data is None:
@@ -105,6 +114,12 @@ def _region(ds: Dataset) -> dict[str, Any]:
     items = ds.get(_REGION) or []
     meaning = items[0].get("CodeMeaning") if len(items) and isinstance(items[0], Dataset) else None
     return {"anatomic_region": str(meaning)} if meaning else {}
+
+
+def _injection(ds: Dataset) -> dict[str, Any]:
+    """The one injection; several can't be told apart."""
+    items = ds.get(_RADIOPHARMACEUTICAL) or []
+    return _flat(items[0]) if len(items) == 1 and isinstance(items[0], Dataset) else {}
 
 
 def _pixel_data(path: Path, offset: int, ds: Dataset) -> PixelData | None:

@@ -56,6 +56,7 @@ class GroupingTable(Table):
 
     by: Literal["image", "series", "study"] = "image"
     optional: list[str] = []  # named inputs that may be missing: a result then says so
+    flagged_by: str = ""  # a required gate package with flag_above: only what it flags is read
 
 
 class Step(BaseModel):
@@ -129,14 +130,19 @@ class ExplanationTable(Table):
 
 
 class GateTable(Table):
-    """[gate]: how scores become a verdict (kind = "gate" only)."""
+    """[gate]: how scores become a verdict (kind = "gate" only).
+
+    With `flag_above`, the images that score so high are flagged: those to look at, and those that a reader whose
+    `grouping.flagged_by` names this gate reads.
+    """
 
     direction: Literal["higher-is-better"] = "higher-is-better"
     unit: str = "1"
-    aggregate: Annotated[str, Field(pattern=r"^(mean|min|percentile:\d{1,2})$")] = "mean"
+    aggregate: Annotated[str, Field(pattern=r"^(mean|min|max|percentile:\d{1,2})$")] = "mean"
     warn_below: float
     hold_below: float
     on_failure: Literal["warn", "hold"] = "hold"
+    flag_above: float | None = None
 
 
 class GatesTable(Table):
@@ -215,6 +221,8 @@ class Manifest(Table):
                 f"an explanation of kind {self.explanation.kind!r} sums to the logit of the first output: that must"
                 ' be of kind = "binary"'
             )
+        if self.grouping.flagged_by and self.grouping.flagged_by not in self.gates.required:
+            raise ValueError(f'grouping.flagged_by: add "{self.grouping.flagged_by}" to gates.required')
         names = [output.name for output in self.outputs]
         if len(names) != len(set(names)):
             raise ValueError("two outputs have one name: each result is told by it")

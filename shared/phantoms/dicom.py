@@ -108,14 +108,14 @@ def _mr_slice(
 ) -> Dataset:
     """One slice; `of_series` is the number of slices and the series number."""
     slices, number = of_series
-    ds = _composite(visit, MRImageStorage, "MR", ("series", str(number)), index + 1)
+    ds = composite(visit, MRImageStorage, "MR", ("series", str(number)), index + 1)
     ds.StudyDescription, ds.SeriesDescription, ds.ProtocolName = "MR Brain", description, description
     ds.SeriesNumber, ds.BodyPartExamined, ds.PatientPosition = number, "BRAIN", "HFS"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
     ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = visit.uid("frame"), None
     orientation, step = _PLANES[plane]
     ds.ImageOrientationPatient = list(orientation)
-    ds.ImagePositionPatient = _position(pixels.shape, index, slices, spacing_mm, orientation, step)
+    ds.ImagePositionPatient = position(pixels.shape, index, slices, spacing_mm, orientation, step)
     ds.SliceLocation = round((index - (slices - 1) / 2) * spacing_mm[0], 3)
     ds.SliceThickness, ds.SpacingBetweenSlices = min(5.0, spacing_mm[0]), spacing_mm[0]
     ds.PixelSpacing = [spacing_mm[1], spacing_mm[1]]
@@ -123,7 +123,7 @@ def _mr_slice(
     ds.RepetitionTime, ds.EchoTime, ds.EchoTrainLength, ds.FlipAngle = 520, 11, 1, 90
     ds.MagneticFieldStrength, ds.ImagingFrequency, ds.ImagedNucleus, ds.NumberOfAverages = 1.5, 63.87, "1H", 1
     ds.WindowCenter, ds.WindowWidth = 1500, 3000
-    _pixels(ds, pixels)
+    put_pixels(ds, pixels)
     return ds
 
 
@@ -150,25 +150,25 @@ def _ct_slice(
     pixels: NDArray[np.uint16], visit: Visit, index: int, number: int, spacing_mm: tuple[float, float]
 ) -> Dataset:
     """One slice of all `pixels`."""
-    ds = _composite(visit, CTImageStorage, "CT", ("series", str(number)), index + 1)
+    ds = composite(visit, CTImageStorage, "CT", ("series", str(number)), index + 1)
     ds.StudyDescription, ds.SeriesDescription, ds.ProtocolName = "CT Chest", "Chest axial", "Chest"
     ds.SeriesNumber, ds.BodyPartExamined, ds.PatientPosition = number, "CHEST", "HFS"
     ds.ImageType, ds.AcquisitionNumber = ["ORIGINAL", "PRIMARY", "AXIAL"], 1
     ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = visit.uid("frame"), None
     orientation, step = _PLANES["axial"]
     ds.ImageOrientationPatient = list(orientation)
-    ds.ImagePositionPatient = _position(pixels.shape[1:], index, len(pixels), spacing_mm, orientation, step)
+    ds.ImagePositionPatient = position(pixels.shape[1:], index, len(pixels), spacing_mm, orientation, step)
     ds.SliceLocation = round((index - (len(pixels) - 1) / 2) * spacing_mm[0], 3)
     ds.SliceThickness, ds.SpacingBetweenSlices = round(spacing_mm[0], 6), round(spacing_mm[0], 6)
     ds.PixelSpacing = [round(spacing_mm[1], 6)] * 2
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = -1024, 1, "HU"
     ds.KVP, ds.XRayTubeCurrent, ds.ExposureTime, ds.ConvolutionKernel = 120, 180, 500, "STANDARD"
     ds.WindowCenter, ds.WindowWidth = -500, 1500
-    _pixels(ds, pixels[index])
+    put_pixels(ds, pixels[index])
     return ds
 
 
-def _position(
+def position(
     shape: tuple[int, ...],
     index: int,
     slices: int,
@@ -191,9 +191,9 @@ def dx_image(
     `spacing_mm` is that of the detector; the patient's is the same, since nothing here magnifies.
     """
     ds = _projection(visit, ("CHEST", "PA"), "Chest PA", (series_number, instance_number), (spacing_mm, spacing_mm))
-    ds.AnatomicRegionSequence = [_coded(codes.SCT.Chest)]
-    ds.ViewCodeSequence = [_coded(codes.SCT.PosteroAnterior)]
-    _pixels(ds, pixels)
+    ds.AnatomicRegionSequence = [coded(codes.SCT.Chest)]
+    ds.ViewCodeSequence = [coded(codes.SCT.PosteroAnterior)]
+    put_pixels(ds, pixels)
     return ds
 
 
@@ -211,9 +211,9 @@ def spine_image(
     `spacing_mm` is between rows, between columns; `inverted` stores it dark where dense, as MONOCHROME1.
     """
     ds = _projection(visit, ("SPINE", "AP"), "Whole spine AP", (series_number, instance_number), spacing_mm)
-    ds.AnatomicRegionSequence = [_coded(codes.SCT.StructureOfVertebralColumn)]
-    ds.ViewCodeSequence = [_coded(codes.SCT.AnteroPosterior)]
-    _pixels(ds, 4095 - pixels if inverted else pixels)
+    ds.AnatomicRegionSequence = [coded(codes.SCT.StructureOfVertebralColumn)]
+    ds.ViewCodeSequence = [coded(codes.SCT.AnteroPosterior)]
+    put_pixels(ds, 4095 - pixels if inverted else pixels)
     if inverted:
         ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
         ds.PixelIntensityRelationshipSign = 1
@@ -225,7 +225,7 @@ def _projection(
 ) -> Dataset:
     """A radiograph without its pixels: `of` body part and view, `number` of the series and the instance."""
     body_part, view = of
-    ds = _composite(visit, DigitalXRayImageStorageForPresentation, "DX", ("series", str(number[0])), number[1])
+    ds = composite(visit, DigitalXRayImageStorageForPresentation, "DX", ("series", str(number[0])), number[1])
     ds.StudyDescription, ds.SeriesDescription, ds.ProtocolName = f"XR {name}", name, name
     ds.SeriesNumber, ds.BodyPartExamined, ds.ViewPosition = number[0], body_part, view
     ds.ImageType, ds.PresentationIntentType = ["ORIGINAL", "PRIMARY", ""], "FOR PRESENTATION"
@@ -241,7 +241,7 @@ def _projection(
     return ds
 
 
-def _composite(visit: Visit, sop_class: UID, modality: str, series: tuple[str, str], instance: int) -> Dataset:
+def composite(visit: Visit, sop_class: UID, modality: str, series: tuple[str, str], instance: int) -> Dataset:
     """What every object of a visit carries: patient, study, series, equipment and SOP common (PS3.3 A.1)."""
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 100"
@@ -265,7 +265,7 @@ def _composite(visit: Visit, sop_class: UID, modality: str, series: tuple[str, s
     return ds
 
 
-def _pixels(ds: Dataset, pixels: NDArray[np.uint16]) -> None:
+def put_pixels(ds: Dataset, pixels: NDArray[np.uint16]) -> None:
     """Twelve bits in sixteen, unsigned, bright where high."""
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
     ds.Rows, ds.Columns = pixels.shape
@@ -274,7 +274,7 @@ def _pixels(ds: Dataset, pixels: NDArray[np.uint16]) -> None:
     ds["PixelData"].VR = "OW"
 
 
-def _coded(code: Code) -> Dataset:
+def coded(code: Code) -> Dataset:
     """A code sequence item (PS3.3 8.8)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning

@@ -1,4 +1,4 @@
-"""The page of a quality score: the worst slice large, the median and best beside it, the strip of all below."""
+"""The page of a quality score: the slice to look at large, the median and best beside it, the strip of all below."""
 
 from PIL import Image
 
@@ -18,8 +18,9 @@ _LARGE = 700
 
 
 def order(finding: QualityScore) -> list[int]:
-    """Indices of the slices, worst first."""
-    return sorted(range(len(finding.instances)), key=lambda index: finding.instances[index].score)
+    """Indices of the slices, those to look at first: the lowest score, or the highest where the gate flags."""
+    first_is_highest = finding.flag_above is not None
+    return sorted(range(len(finding.instances)), key=lambda n: finding.instances[n].score, reverse=first_is_highest)
 
 
 def shown(finding: QualityScore) -> list[tuple[str, int]]:
@@ -27,11 +28,12 @@ def shown(finding: QualityScore) -> list[tuple[str, int]]:
     ranks = order(finding)
     if not ranks:
         return []
-    chosen = [("Worst", ranks[0])]
+    first, last = ("Worst", "Best") if finding.flag_above is None else ("Highest", "Lowest")
+    chosen = [(first, ranks[0])]
     if len(ranks) > 2:
         chosen.append(("Median", ranks[len(ranks) // 2]))
     if len(ranks) > 1:
-        chosen.append(("Best", ranks[-1]))
+        chosen.append((last, ranks[-1]))
     return chosen
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.report.drawing.canvas import Box, Canvas
-from services.report.drawing.palette import INK, LINE, MUTED, PANEL, VERDICTS, VERMILLION, YELLOW, Colour, mixed
+from services.report.drawing.palette import INK, LINE, MUTED, PANEL, SKY, VERDICTS, VERMILLION, YELLOW, Colour, mixed
 from shared.findings import QualityScore
 
 _GUTTER_LEFT, _GUTTER_RIGHT, _ABOVE, _BELOW = 84, 150, 40, 44
@@ -73,6 +73,8 @@ def _draw_axis(canvas: Canvas, scale: _Scale, left: float, right: float) -> None
 def _draw_thresholds(canvas: Canvas, scale: _Scale, finding: QualityScore, left: float, right: float) -> None:
     warn, hold = finding.warn_below, finding.hold_below
     lines = [(warn, "warn", YELLOW), (hold, "hold", VERMILLION)]
+    if finding.flag_above is not None:
+        lines = [(finding.flag_above, "flag", SKY)]
     drawn = [(scale.y(t), f"{word} {t:.2f}", colour) for t, word, colour in lines if t is not None]
     for y, _, _ in drawn:
         canvas.dashed((left, y), right, INK, 3)

@@ -3,7 +3,15 @@
 A step changes what it names and nothing else; what moves voxels keeps the way back to the source.
 """
 
-from shared.imaging.steps import foreground, intensity, orientation, sampling, sizes, slices  # noqa: F401 - they register
+from shared.imaging.steps import (  # noqa: F401 - they register
+    foreground,
+    intensity,
+    orientation,
+    pet,
+    sampling,
+    sizes,
+    slices,
+)
 from shared.imaging.steps.register import (
     Preparation,
     StepError,

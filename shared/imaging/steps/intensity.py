@@ -94,6 +94,14 @@ def voi_window(volume: Volume) -> Volume:
     return measured.with_array(np.array(shown, np.float32) / np.float32(255))
 
 
+@step()
+def scale_range(volume: Volume, low: float, high: float) -> Volume:
+    """To [0, 1], clipped: `low` becomes 0, `high` becomes 1."""
+    if not high > low:
+        raise NoVolume(f"scale_range: high ({high:g}) must be above low ({low:g})")
+    return volume.with_array(np.clip((volume.array - np.float32(low)) / np.float32(high - low), 0.0, 1.0))
+
+
 @step(_by_slice)
 def normalise(
     volume: Volume, subtract: float | None = None, divide: float | None = None, over: Over = "slice"

@@ -67,11 +67,19 @@ def test_the_series_score_has_its_verdict_and_every_slice() -> None:
     [
         ("min", [0.95], "s 0.950 is not below 0.9"),
         ("min", [0.95, 0.7], "s 0.700 is below 0.8 (hold): the lowest of 2 images"),
+        ("max", [0.95, 0.7], "s 0.950 is not below 0.9: the highest of 2 images, the lowest of them 0.700"),
         ("mean", [0.95, 0.75], "s 0.850 is below 0.9 (warn): the mean of 2 images, the lowest of them 0.750"),
     ],
 )
 def test_the_reason_says_of_which_images_the_score_is_what(how: str, scores: list[float], reason: str) -> None:
     assert judge_readings(package(aggregate=how), "1.1", readings(scores))[0].reason == reason
+
+
+def test_images_from_the_flag_on_are_flagged() -> None:
+    judgement, finding = judge_readings(package(flag_above=0.945), "1.1", readings(SCORES))
+    assert [image.sop_instance_uid for image in finding.flagged()] == [f"1.1.{n}" for n in (0, 1, 2, 4, 5, 7)]
+    assert judgement.reason.endswith("; 6 flagged from 0.945 on")
+    assert judge_readings(package(), "1.1", readings(SCORES))[1].flagged() == ()
 
 
 def test_the_hospitals_thresholds_and_cap() -> None:

@@ -54,6 +54,16 @@ def test_a_good_series_shows_its_lowest_image_only(mr_facts: RunFacts, written: 
     assert read(made).ConceptNameCodeSequence[0].CodeMeaning == "Of Interest"
 
 
+def test_a_gate_that_flags_shows_what_it_flagged_in_order(mr_facts: RunFacts, written: Write) -> None:
+    (finding,) = mr_facts.findings
+    limit = sorted(scored.score for scored in finding.instances)[-8]
+    flagging = finding.model_copy(update={"verdict": "pass", "flag_above": limit})
+    (made,) = written(replace(mr_facts, findings=[flagging]), "KOS")
+    assert chosen(read(made)) == [s.image.sop_instance_uid for s in finding.instances if s.score >= limit]
+    assert len(chosen(read(made))) == 8
+    assert read(made).ConceptNameCodeSequence[0].CodeMeaning == "Of Interest"
+
+
 def test_the_image_with_the_finding(dx_facts: RunFacts, written: Write) -> None:
     (made,) = written(dx_facts, "KOS")
     assert chosen(read(made)) == [dx_facts.sources[0].SOPInstanceUID]

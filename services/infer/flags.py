@@ -1,0 +1,37 @@
+"""Which images a flagging gate leaves to read (S091): a package that names one reads those alone."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, select
+
+from shared.findings import QualityScore, SourceImage, load_findings
+from shared.imaging.frames import Frame
+from shared.store import Run
+
+
+class NothingFlagged(Exception):
+    """The gate flagged no image of the run's series: there is nothing to read; the text says so in words."""
+
+
+def flagged_images(session: Session, run: Run, gate: str) -> set[SourceImage]:
+    """What `gate` flagged in the run's series, of the same revision of the study."""
+    told = session.exec(
+        select(Run)
+        .where(Run.study_instance_uid == run.study_instance_uid)
+        .where(Run.revision == run.revision)
+        .where(Run.package == gate)
+    ).all()
+    scores = [finding for one in told for finding in load_findings(one.findings) if isinstance(finding, QualityScore)]
+    return {image for score in scores if score.series_instance_uid in run.series for image in score.flagged()}
+
+
+def only_flagged(gate: str, flagged: set[SourceImage], series: Sequence[Sequence[Frame]]) -> list[list[Frame]]:
+    """The frames of each series that are flagged, in their order; series without one are left out.
+
+    Raises:
+        NothingFlagged: there is none at all.
+    """
+    left = [[frame for frame in frames if frame.source in flagged] for frames in series]
+    if not any(left):
+        raise NothingFlagged(f"{gate} flagged no image: there is nothing to read")
+    return [frames for frames in left if frames]
