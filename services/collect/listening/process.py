@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 
+from services.collect.lean import without_pixels
+
 STOPS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
@@ -28,6 +30,7 @@ def main() -> None:
     # them: a handler that only sets an event runs late or never when another thread gets the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     die_with(int(sys.argv[1]))
+    without_pixels()
     from services.collect.listening.station import run_station  # takes seconds: what is above must hold before
 
     if signal.sigpending() & set(STOPS):

@@ -135,6 +135,8 @@ def test_processes_share_the_port_their_counters_and_the_end(run, pages_in, tool
     sent = {post(peer, tools) for peer in peers for _ in range(5)}
     assert running.metric("isocenter_instances_stored_total{") == 40
     assert running.metric("isocenter_associations_open") == 8
+    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in (running.process.pid, *running.children())]
+    assert not any("/numpy/" in one or "/PIL/" in one for one in maps), "40 MB a process that nobody asked for"
     running.process.terminate()
     tools.until(lambda: socket.socket().connect_ex(("127.0.0.1", running.port)) != 0)
     sent |= {post(peer, tools) for peer in peers}
