@@ -1,6 +1,7 @@
 """What tests share: where the team's bench lies, databases and brokers of their own, and no silent skips in CI."""
 
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
@@ -16,6 +17,10 @@ ROOT = Path(__file__).parents[1]
 # Looked up once: a listener under test moves the folder for temporary files.
 HOSPITAL_HOME = Path(os.environ.get("HOSPITAL_HOME", Path(tempfile.gettempdir()) / "hospital"))
 BENCH = Path(os.environ.get("ISOCENTER_BENCH", ROOT.parent / "shared"))
+# An environment that is activated has pynetdicom's storescu before DCMTK's, which is the one that is meant.
+os.environ["PATH"] = os.pathsep.join(
+    one for one in os.environ.get("PATH", "").split(os.pathsep) if one != str(Path(sys.prefix) / "bin")
+)
 
 
 @pytest.fixture(scope="session")
