@@ -64,6 +64,10 @@ class Listener:
             server.start()
             self.servers.append(server)
 
+    def works(self) -> bool:
+        """Whether every port is looked after."""
+        return all(server.works() for server in self.servers)
+
     def _entity(self) -> AE:
         settings, entity = self.settings, AE(ae_title=self.settings.ae_title)
         entity.maximum_pdu_size = settings.maximum_pdu_bytes

@@ -7,6 +7,8 @@ import socket
 import sys
 
 from services.collect.lean import without_pixels
+from services.collect.listening.heart import Heart
+from services.collect.listening.register import RemoteDesk
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
@@ -30,13 +32,15 @@ def main() -> None:
     # them: a handler that only sets an event runs late or never when another thread gets the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     die_with(int(sys.argv[1]))
+    parent, *sockets = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[2:])
+    desk = RemoteDesk(parent)
+    heart = Heart(desk.beat)
     without_pixels()
     from services.collect.listening.station import run_station  # takes seconds: what is above must hold before
 
     if signal.sigpending() & set(STOPS):
         return
-    desk, *sockets = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[2:])
-    run_station(desk, sockets, until=lambda: signal.sigwait(STOPS))
+    run_station(desk, sockets, heart, until=lambda: signal.sigwait(STOPS))
     sys.stderr.flush()
     os._exit(0)  # all is written; taking the interpreter apart would take as long again
 

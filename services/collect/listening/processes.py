@@ -1,4 +1,4 @@
-"""The listener processes: started, watched, started again when they die, and stopped."""
+"""The listener processes: started, watched, started again when they die or hang, and stopped."""
 
 import contextlib
 import itertools
@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from prometheus_client import multiprocess
 
+from services.collect.listening.heart import SILENT_SECONDS
 from services.collect.listening.register import Owner, Register
 from services.collect.store.mending import Mending
 from shared.metrics_folder import METRICS_FOLDER
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 30.0
 _LONG_LIFE = 60.0
+_COMMAND = [sys.executable, "-m", "services.collect.listening.process"]
 _GRACE_SECONDS = 30.0  # beyond the associations' own: rows are written
 
 
@@ -94,7 +96,10 @@ class Processes:
             if process is None:
                 return
             log.info("listener process started number=%d pid=%d", number, process.pid)
-            self._register.serve(owner, ours)
+            if not self._register.serve(owner, ours, SILENT_SECONDS):
+                log.error("listener process hangs, killed number=%d pid=%d", number, process.pid)
+                process.kill()
+                self._register.hang_up(owner)
             code = process.wait()
         with self._lock:
             self._running.pop(number, None)
@@ -107,7 +112,7 @@ class Processes:
     def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes] | None:
         passed = [theirs, *self._sockets]
         numbers = [str(one.fileno()) for one in passed]
-        command = [sys.executable, "-m", "services.collect.listening.process", str(os.getpid()), *numbers]
+        command = [*_COMMAND, str(os.getpid()), *numbers]
         with self._lock:
             if self._stopping.is_set():
                 return None

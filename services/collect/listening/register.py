@@ -76,18 +76,27 @@ class Register:
         with self._lock:
             self._studies.pop(owner, None)
 
-    def serve(self, owner: Owner, connection: socket.socket) -> None:
-        """Answers a listener process until it ends."""
-        steps = {"leave": self.leave, "hold": self.hold, "let_go": self.let_go}
-        # ValueError: it died in the middle of a line
-        with contextlib.suppress(OSError, ValueError), connection.makefile("r", encoding="utf-8") as lines:
+    def serve(self, owner: Owner, connection: socket.socket, silent_seconds: float) -> bool:
+        """Answers a listener process until it ends; False: it has said nothing for `silent_seconds`, and hangs."""
+        connection.settimeout(silent_seconds)
+        try:
+            self._answer(owner, connection)
+        except TimeoutError:
+            return False
+        except (OSError, ValueError):  # it died, in the middle of a line
+            pass
+        self.hang_up(owner)
+        return True
+
+    def _answer(self, owner: Owner, connection: socket.socket) -> None:
+        steps = {"leave": self.leave, "hold": self.hold, "let_go": self.let_go, "beat": lambda *_: None}
+        with connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:
                 step, value = json.loads(line)
                 if step == "admit":
                     connection.sendall(_line(self.admit(owner, value)))
                 else:
                     steps[step](owner, value)
-        self.hang_up(owner)
 
 
 class LocalDesk:
@@ -131,6 +140,10 @@ class RemoteDesk:
 
     def let_go(self, study_instance_uid: str) -> None:
         self._tell("let_go", study_instance_uid)
+
+    def beat(self) -> None:
+        """This process works."""
+        self._tell("beat", "")
 
     def _tell(self, step: str, value: str) -> None:
         with self._lock, contextlib.suppress(OSError):

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 128
 _COURTESY_SECONDS = 0.0005
+_LOOK_SECONDS = 1.0  # at the port, also while nobody calls
+_LONGEST_LOOK = 10.0
 
 
 class _Handler(RequestHandler):
@@ -55,6 +57,7 @@ class StorageServer(AssociationServer):
             entity, listening.getsockname(), entity.ae_title, entity.supported_contexts, ssl_context,
             evt_handlers=handlers, request_handler=_Handler,
         )  # fmt: skip
+        self._looked_at, self._stops = time.monotonic(), False
         self._stopping, self._bell = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="listener", daemon=True)
 
@@ -82,24 +85,37 @@ class StorageServer(AssociationServer):
 
     def stop(self) -> None:
         """Takes no more connections. Those that are open go on."""
+        self._stops = True
         self._bell.send(b"\0")
         self._thread.join(timeout=10)
         self._listening.close()
         self._stopping.close()
         self._bell.close()
 
+    def works(self) -> bool:
+        """Whether the thread that takes connections does so, where it still should."""
+        return self._stops or time.monotonic() - self._looked_at < _LONGEST_LOOK
+
     def _accept(self) -> None:
         poll = select.poll()
         poll.register(self._listening, select.POLLIN)
         poll.register(self._stopping, select.POLLIN)
-        while self._stopping.fileno() not in {descriptor for descriptor, _ in poll.poll()}:
-            busy = len(self.active_associations)
-            if busy:  # where several processes listen, one with less to do takes it first
-                time.sleep(min(busy, 20) * _COURTESY_SECONDS)
-            try:
-                self._handle_request_noblock()  # type: ignore[attr-defined]
-            except Exception as error:
-                log.warning("connection not taken cause=%s", type(error).__name__)
+        while True:
+            self._looked_at = time.monotonic()
+            ready = {descriptor for descriptor, _ in poll.poll(_LOOK_SECONDS * 1000)}
+            if self._stopping.fileno() in ready:
+                return
+            if ready:
+                self._take_one()
+
+    def _take_one(self) -> None:
+        busy = len(self.active_associations)
+        if busy:  # where several processes listen, one with less to do takes it first
+            time.sleep(min(busy, 20) * _COURTESY_SECONDS)
+        try:
+            self._handle_request_noblock()  # type: ignore[attr-defined]
+        except Exception as error:
+            log.warning("connection not taken cause=%s", type(error).__name__)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether there is a thread for one more. An association is refused politely, a flood is not."""

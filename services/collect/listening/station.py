@@ -9,9 +9,10 @@ from services.collect.commitment.report import Reports
 from services.collect.commitment.request import Judge
 from services.collect.commitment.scp import CommitmentWire
 from services.collect.listening.contexts import storage_sop_classes
+from services.collect.listening.heart import Heart
 from services.collect.listening.incoming_folder import IncomingFolder
 from services.collect.listening.open_associations import OpenAssociations, Pulse
-from services.collect.listening.register import Desk, RemoteDesk
+from services.collect.listening.register import Desk
 from services.collect.quiet import quiet_pydicom
 from services.collect.reception import Reception
 from services.collect.scp import Listener
@@ -57,7 +58,7 @@ class Station:
         self.incoming.close()
 
 
-def run_station(desk: socket.socket, sockets: list[socket.socket], until: Callable[[], object]) -> None:
+def run_station(desk: Desk, sockets: list[socket.socket], heart: Heart, until: Callable[[], object]) -> None:
     """A listener process' life: listens until `until` returns."""
     config = load_config()
     core, settings = config.section(Core), config.section(Settings)
@@ -69,8 +70,9 @@ def run_station(desk: socket.socket, sockets: list[socket.socket], until: Callab
     def mend() -> None:
         reconcile(book, folder, settings.stale_seconds, settings.duplicates)
 
-    station = Station(settings, core, book, RemoteDesk(desk), mend, reports_of(settings, config, book, folder))
+    station = Station(settings, core, book, desk, mend, reports_of(settings, config, book, folder))
     station.start(*sockets)
+    heart.works = station.listener.works
     gc.freeze()  # what is there now stays: the collector need not look at it again and again
     until()
     station.stop()

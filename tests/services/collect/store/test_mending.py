@@ -29,7 +29,7 @@ def test_an_owner_that_can_not_be_mended_keeps_no_other_waiting() -> None:
 def test_a_process_that_dies_within_a_line_leaves_its_places() -> None:
     register = Register(most_associations=1, most_associations_per_ae=1)
     ours, theirs = socket.socketpair()
-    serving = threading.Thread(target=register.serve, args=(1, ours))
+    serving = threading.Thread(target=register.serve, args=(1, ours, 10))
     serving.start()
     theirs.sendall(b'["admit", "PACS1"]\n')
     assert theirs.makefile().readline() == '""\n'
