@@ -67,7 +67,12 @@ class Group:
 def code_of(item: Dataset) -> tuple[str, str]:
     """Value and scheme of a content item's concept name; empty where it has none."""
     name = (item.get("ConceptNameCodeSequence") or [Dataset()])[0]
-    return str(name.get("CodeValue", "")), str(name.get("CodingSchemeDesignator", ""))
+    return value_of(name), str(name.get("CodingSchemeDesignator", ""))
+
+
+def value_of(code: Dataset) -> str:
+    """A code's value; one of more than 16 characters stands in an attribute of its own (PS3.3 8.1)."""
+    return str(code.get("CodeValue") or code.get("LongCodeValue") or code.get("URNCodeValue") or "")
 
 
 def items_of(item: Dataset) -> Iterator[Dataset]:
@@ -93,7 +98,7 @@ def _group(item: Dataset) -> Group:
     numbers = [_number(c) for c in children if c.get("ValueType") == "NUM" and c.get("MeasuredValueSequence")]
     found = [child for child in items_of(item) if child.get("ValueType") in _COORDINATES]
     about = (c.ConceptCodeSequence[0] for c in children if code_of(c)[0] == _FINDING and c.get("ConceptCodeSequence"))
-    finding = next((str(code.get("CodeValue", "")) for code in about), "")
+    finding = next((value_of(code) for code in about), "")
     pointing = [c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] in _SEGMENT]
     segments = [(str(r.ReferencedSOPInstanceUID), int(r.ReferencedSegmentNumber)) for r in pointing]
     return Group(name, finding, numbers, [_outline(child) for child in found], segments)

@@ -117,7 +117,7 @@ def written() -> Callable[..., list[ResultObject]]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build_facts() -> Callable[..., RunFacts]:
     """`facts_of`, for tests that bring their own files."""
     return facts_of

@@ -150,3 +150,10 @@ def test_nothing_is_not_right(tmp_path: Path, verify: Verify) -> None:
     assert code == 1
     assert "no results of Isocenter's" in said
     assert verify(tmp_path / "away")[0] == 2
+
+
+def test_a_code_of_more_than_16_characters_is_read() -> None:
+    concept, item = Dataset(), Dataset()
+    concept.LongCodeValue, concept.CodingSchemeDesignator = "sage-reconstruction", "99ISO"
+    item.ConceptNameCodeSequence = [concept]
+    assert code_of(item) == ("sage-reconstruction", "99ISO")
