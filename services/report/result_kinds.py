@@ -113,7 +113,9 @@ def build_objects(
         flavoured = replace(
             facts, flavour=flavour, flavour_number=number, segmentations=segmentations, maps=maps
         )  # fmt: skip
-        made += [_to_result(ds, flavoured, kind, destinations) for ds in builder(flavoured)]
+        for count, ds in enumerate(builder(flavoured), start=1):
+            # several that are each alone in a series have one instance number; a notice has one of its own
+            made.append(_to_result(ds, flavoured, kind, max(count, int(ds.InstanceNumber)), destinations))
     return made
 
 
@@ -126,7 +128,7 @@ def _along(facts: RunFacts, kind: str, flavour: Flavour | None, before: Sequence
     return tuple(dcmread(BytesIO(result.content), stop_before_pixels=True) for result in found)
 
 
-def _to_result(ds: Dataset, facts: RunFacts, kind: str, destinations: tuple[str, ...]) -> ResultObject:
+def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destinations: tuple[str, ...]) -> ResultObject:
     """`ds` as a DICOM file: Explicit VR Little Endian, which every destination takes, or as the flavour says."""
     content, meta = BytesIO(), FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -140,5 +142,5 @@ def _to_result(ds: Dataset, facts: RunFacts, kind: str, destinations: tuple[str,
     if syntax != ExplicitVRLittleEndian and plain.get("BitsAllocated") == 8 and "PixelData" in plain:
         plain.compress(syntax, generate_instance_uid=False)  # a bit mask has no such encoding (PS3.5 8.2)
     dcmwrite(content, plain, enforce_file_format=True)
-    name = "_".join(part for part in (kind, facts.flavour.label, str(ds.InstanceNumber)) if part)
+    name = "_".join(part for part in (kind, facts.flavour.label, str(number)) if part)
     return ResultObject(kind, str(ds.SOPInstanceUID), f"{name}.dcm", content.getvalue(), destinations)

@@ -58,6 +58,7 @@ def results(source: list[Path], build_facts: Callable[..., RunFacts], tmp_path: 
     # images that lie nowhere have no map, and those without pixels can't be drawn
     nowhere = ("no PM: a parametric map lies in the patient", "no SC: none of the images")
     assert all(reason.startswith(nowhere) for reason in done.missing), done.missing
+    assert len({result.file_name for result in done.objects}) == len(done.objects), "one would take another's place"
     write_results(tmp_path / "results" / "study" / "run", done.objects)
     (tmp_path / "images").mkdir()
     for path in source:
