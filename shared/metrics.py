@@ -81,7 +81,12 @@ STAGE_OVERDUE = Counter(
 BELLS_RUNG = Counter("isocenter_bells_total", "Bells rung.", ["stage", "by"])
 
 STUDIES = Gauge("isocenter_studies", "Studies in the book, by state.", ["state"])
-RUNS = Gauge("isocenter_runs", "Runs in the book, by package and state.", ["package", "state"])
+RUNS = Gauge("isocenter_runs", "Runs in the book, by package, version and state.", ["package", "version", "state"])
+SHADOWS = Gauge(
+    "isocenter_shadows",
+    "Shadow runs in the book of the last week, by how they ended: waiting, dead, agrees, differs.",
+    ["package", "version", "outcome"],
+)
 DELIVERIES = Gauge(
     "isocenter_deliveries", "Deliveries in the book, by destination and state.", ["destination", "state"]
 )

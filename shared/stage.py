@@ -24,10 +24,10 @@ from sqlmodel import Session, col, select
 from shared import metrics
 from shared.claiming import Claim, claim, waiting
 from shared.lease import LeaseLost, check_lease, kept_lease
-from shared.store import Book, Commitment, Delivery, Run, Study
+from shared.store import Book, Commitment, Delivery, Run, ShadowRun, Study
 from shared.store.clock import database_now
 from shared.store.moves import Row, move, settle
-from shared.study import CommitmentEvent, DeliveryEvent, Event, Failure, RunEvent, State, StudyEvent
+from shared.study import CommitmentEvent, DeliveryEvent, Event, Failure, RunEvent, ShadowEvent, State, StudyEvent
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Stage:
     """
 
     name: str
-    table: type[Study] | type[Run] | type[Delivery] | type[Commitment]
+    table: type[Study] | type[Run] | type[Delivery] | type[Commitment] | type[ShadowRun]
     states: tuple[State, ...]
     work: Callable[[str], Save]
     lease: timedelta = timedelta(seconds=60)
@@ -107,6 +107,7 @@ GAVE_UP: dict[type, Event] = {
     Run: RunEvent.GAVE_UP,
     Delivery: DeliveryEvent.GAVE_UP,
     Commitment: CommitmentEvent.GAVE_UP,
+    ShadowRun: ShadowEvent.GAVE_UP,
 }
 
 
@@ -200,7 +201,7 @@ def _failed(book: Book, stage: Stage, claimed: Claim, error: Exception) -> None:
             if isinstance(row, Run):
                 row.failure = getattr(error, "failure", Failure.BROKE_OFF)
             move(session, row, GAVE_UP[stage.table], reason)
-            if not isinstance(row, Commitment):
+            if not isinstance(row, Commitment | ShadowRun):
                 settle(session, row.study_instance_uid)
         else:
             row.reason, row.next_at = (
@@ -257,7 +258,7 @@ def _key_column(stage: Stage) -> ColumnElement[str]:
 def _locked(session: Session, stage: Stage, key: str) -> Row | None:
     """The row, locked after its study. All who lock several rows lock the study first, then runs, then deliveries, so
     that no two of them wait for each other."""
-    if not issubclass(stage.table, Study | Commitment):
+    if not issubclass(stage.table, Study | Commitment | ShadowRun):
         uid = session.scalar(select(stage.table.study_instance_uid).where(_key_column(stage) == key))
         if uid is None:
             return None

@@ -1,9 +1,9 @@
 """Where a study, a run and a delivery can be, and what moves them: the path of a study as data.
 
-Four small tables of transitions: `(state, event) -> state`. An absent pair raises `ImpossibleMove`.
+Five small tables of transitions: `(state, event) -> state`. An absent pair raises `ImpossibleMove`.
 A *study* is what the PACS sent; a *run* is one package (version) on one study; a *delivery* is one result
-object on its way to one destination; a *commitment* is a sender's question whether its images are kept. `BELLS` says
-which stage is rung when a row enters a state.
+object on its way to one destination; a *commitment* is a sender's question whether its images are kept; a *shadow* is
+a version that reads beside a run, to be compared. `BELLS` says which stage is rung when a row enters a state.
 """
 
 from enum import StrEnum
@@ -138,13 +138,29 @@ class CommitmentEvent(_Named):
     GAVE_UP = "gave_up"
 
 
-State = StudyState | RunState | DeliveryState | CommitmentState
-Event = StudyEvent | RunEvent | DeliveryEvent | CommitmentEvent
+class ShadowState(_Named):
+    """Where a shadow is: a version that reads beside a run, only to be compared with it."""
+
+    WAITING = "waiting"  # until no run waits to be read
+    READ = "read"
+    DEAD = "dead"  # its run and its study know nothing of it
+
+
+class ShadowEvent(_Named):
+    """What moves a shadow."""
+
+    READ = "read"
+    GAVE_UP = "gave_up"
+
+
+State = StudyState | RunState | DeliveryState | CommitmentState | ShadowState
+Event = StudyEvent | RunEvent | DeliveryEvent | CommitmentEvent | ShadowEvent
 
 _S, _SE = StudyState, StudyEvent
 _R, _RE = RunState, RunEvent
 _D, _DE = DeliveryState, DeliveryEvent
 _C, _CE = CommitmentState, CommitmentEvent
+_W, _WE = ShadowState, ShadowEvent
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.COLLECTING, _SE.INSTANCE_STORED): _S.COLLECTING,
@@ -188,6 +204,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_C.ASKED, _CE.REPORTED): _C.REPORTED,
     (_C.ASKED, _CE.GAVE_UP): _C.DEAD,
     **{(s, _CE.ASKED_AGAIN): _C.ASKED for s in _C},
+    (_W.WAITING, _WE.READ): _W.READ,
+    (_W.WAITING, _WE.GAVE_UP): _W.DEAD,
 }
 
 # The queue that is rung when a row enters a state (the state waits for that stage).

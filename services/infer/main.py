@@ -3,6 +3,7 @@
 import logging
 
 from services.infer.settings import Settings
+from services.infer.shadow import start_shadows
 from services.infer.work import Reader
 from shared.guard.rooms import READERS, Rooms
 from shared.guard.settings import Guard
@@ -32,14 +33,17 @@ def main() -> None:
         book=service.book, core=service.core, packages=installed,
         models=models, timeout_s=triton.timeout_seconds, awaits=loader.awaits, guard=service.config.section(Guard),
     )  # fmt: skip
+    door = TritonDoor(models)
     rooms = Rooms(READERS, settings.patience["lease"], installed)
     stage = Stage(
         "infer", Run, (RunState.READY,), reader.work, most_attempts_of=reader.most_attempts_of,
-        only=TritonDoor(models).only, within=rooms.within, **settings.patience,
+        only=door.only, within=rooms.within, **settings.patience,
     )  # fmt: skip
+    shadows = start_shadows(reader, door.only, settings)
     loader.start()
     try:
         run_worker(service.book, service.app, stage, service.core, settings.concurrency)
     finally:
+        shadows.set()
         loader.stop()
         models.close()

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from sqlmodel import Session, col, select
 
+from services.infer.answer import Keep
 from services.infer.flags import NothingFlagged, flagged_images, only_flagged
 from services.infer.handlers import findings_of
 from services.infer.kept_arrays import KeptArrays
@@ -25,6 +26,7 @@ from shared.store import Book, Instance, Journal, Run
 from shared.store.moves import Row, move, subject_of
 from shared.study import Failure, RunEvent
 from shared.versions.loading import LOADING
+from shared.versions.shadows import enter_shadow
 
 NOT_SURE = "is not sure enough of what it sees, so nothing is said"
 
@@ -51,20 +53,11 @@ class Reader:
             Retry: the model does not answer now.
             GiveUp: the package is not installed in this version, or it can never read these images.
         """
-        run, instances, flagged = self._read_book(run_id)
-        package = self.packages.get((run.package, run.version))
-        if package is None:
-            gone = self.packages.missing(run.package, run.version)
-            raise GiveUp(f"{gone}: put it back, or use another, and replay", Failure.NO_PACKAGE)
-        if self.awaits(package):
-            raise Retry(f"version {run.version} of {run.package} is being loaded", LOADING, counts=False)
-        selector = package.manifest.selector
-        # a series may hold views side by side, of which the package reads some
-        taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
-        started = time.monotonic()
+        run, instances = self.read_book(run_id)
+        package = self.package(run.package, run.version)
         arrays = KeptArrays(self.core.data_dir, self.core.results_dir / run.study_instance_uid / run_id)
         try:
-            findings = self._read(package, taken, flagged, arrays)
+            findings = self.findings(package, run, instances, arrays.keep)
         except NothingFlagged as left:
             arrays.remove_all()
             return _held_by_gate(str(left))
@@ -72,7 +65,6 @@ class Reader:
             arrays.remove_all()
             raise
         arrays.remove_others()
-        metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
 
         def save(session: Session, row: Row) -> None:
             assert isinstance(row, Run)
@@ -82,16 +74,52 @@ class Reader:
                 move(session, row, RunEvent.READ, _gates_reason(session, row))
             else:
                 move(session, row, RunEvent.HELD, f"{package.name} {NOT_SURE}")
+            enter_shadow(session, self.packages, row)
 
         return save
+
+    def package(self, name: str, version: str) -> Package:
+        """The package in this version.
+
+        Raises:
+            Retry: it is being loaded.
+            GiveUp: it is not installed.
+        """
+        package = self.packages.get((name, version))
+        if package is None:
+            words = f"{self.packages.missing(name, version)}: put it back, or use another, and replay"
+            raise GiveUp(words, Failure.NO_PACKAGE)
+        if self.awaits(package):
+            raise Retry(f"version {version} of {name} is being loaded", LOADING, counts=False)
+        return package
+
+    def findings(self, package: Package, run: Run, instances: Sequence[Instance], keep: Keep) -> list[Finding]:
+        """What the package says of the run's images.
+
+        Raises:
+            Retry, GiveUp: as `work`.
+            NothingFlagged: it reads what a gate flags, and that is nothing.
+        """
+        selector = package.manifest.selector
+        # a series may hold views side by side, of which the package reads some
+        taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
+        started = time.monotonic()
+        findings = self._read(package, self._flagged(package, run), taken, keep)
+        metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
+        return findings
 
     def most_attempts_of(self, row: Row) -> int | None:
         """How often a run is tried, where its package says so."""
         package = self.packages.get((row.package, row.version)) if isinstance(row, Run) else None
         return package.manifest.resources.most_attempts if package else None
 
+    def _flagged(self, package: Package, run: Run) -> set[SourceImage]:
+        gate = package.manifest.grouping.flagged_by
+        with self.book.read() as session:
+            return flagged_images(session, run, gate) if gate else set()
+
     def _read(
-        self, package: Package, instances: Sequence[Instance], flagged: set[SourceImage], arrays: KeptArrays
+        self, package: Package, flagged: set[SourceImage], instances: Sequence[Instance], keep: Keep
     ) -> list[Finding]:
         """What the package says, and where it is not sure enough to."""
         try:
@@ -103,7 +131,7 @@ class Reader:
                 series = only_flagged(gate, flagged, series)
             readings = self._readings(package, [frames for frames in series if frames])
             with self._circuits.asking(package):
-                return [finding for reading in readings for finding in findings_of(package, reading, arrays.keep)]
+                return [finding for reading in readings for finding in findings_of(package, reading, keep)]
         except (Unreadable, ModelRefused) as error:
             raise GiveUp(str(error), Failure.UNREADABLE) from error
         except UndecodablePixels as error:
@@ -118,7 +146,8 @@ class Reader:
             else:
                 yield read_series(package, frames, self.models, timeout_s)
 
-    def _read_book(self, run_id: str) -> tuple[Run, list[Instance], set[SourceImage]]:
+    def read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
+        """A run and the images of its series."""
         with self.book.read() as session:
             run = session.get(Run, run_id)
             if run is None:
@@ -129,10 +158,7 @@ class Reader:
                 .where(col(Instance.series_instance_uid).in_(run.series))
                 .order_by(col(Instance.series_instance_uid), col(Instance.sop_instance_uid))
             ).all()
-            package = self.packages.get((run.package, run.version))
-            gate = package.manifest.grouping.flagged_by if package else ""
-            flagged = flagged_images(session, run, gate) if gate else set()
-        return run, list(instances), flagged
+        return run, list(instances)
 
 
 def _by_series(instances: Sequence[Instance]) -> list[list[Instance]]:

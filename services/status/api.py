@@ -22,10 +22,12 @@ from services.status.body_limit import BodyLimit
 from services.status.book_metrics import scrape
 from services.status.handlers import Readiness, readiness
 from services.status.many import add_buttons_for_many
+from services.status.packages import add_packages
 from services.status.preview import NoPreview, find_picture, png_of
 from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.checks import Checks
+from shared.packages.installed import Installed
 from shared.settings import Core
 from shared.store import Book, Study, actions
 from shared.store.removed import removals_view
@@ -83,6 +85,7 @@ class Surroundings:
     settings: Settings
     checks: Checks
     watch: Watch
+    installed: Installed
     destinations: list[str] = field(default_factory=list)
 
 
@@ -111,6 +114,7 @@ def make_api(around: Surroundings) -> FastAPI:
 
 
 def _answer_errors(api: FastAPI) -> None:
+    @api.exception_handler(NoPreview)
     @api.exception_handler(StudyNotFound)
     def _not_found(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 404)
@@ -120,10 +124,6 @@ def _answer_errors(api: FastAPI) -> None:
         """Without what was sent: half a character, which JSON allows, can't be sent back."""
         said = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
         return JSONResponse({"detail": said}, 422)
-
-    @api.exception_handler(NoPreview)
-    def _no_preview(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 404)
 
     @api.exception_handler(actions.NotPossible)
     def _not_possible(_: Request, error: Exception) -> JSONResponse:
@@ -252,6 +252,7 @@ def _add_buttons(api: FastAPI, around: Surroundings) -> None:
         return pressed(name, lambda s, n: actions.release(s, n, _text(by.who), _text(by.why), _actor(by)))
 
     add_buttons_for_many(api, around.book, around.destinations, allowed, _text)
+    add_packages(api, around.book, around.installed, allowed, _text)
 
 
 def _replay_part(session: Session, name: str, what: Replay) -> Study:

@@ -1,18 +1,21 @@
 """Counts the book for Prometheus: studies, runs and deliveries by state, the longest wait, the turnaround."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 
+import sqlalchemy
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from services.status.handlers import age_seconds, median_turnaround
 from shared import metrics
-from shared.store import Book, Commitment, Delivery, Run, Study, utc_now
+from shared.store import Book, Commitment, Delivery, Run, ShadowRun, Study, utc_now
 from shared.store.circuits import open_circuits
-from shared.study import BELLS, CommitmentState, DeliveryState, RunState, State, StudyState
+from shared.study import BELLS, CommitmentState, DeliveryState, RunState, ShadowState, State, StudyState
 
 _RECENT = timedelta(hours=1)
+_OF_SHADOWS = timedelta(days=7)
 _TABLES: dict[type, type[Study] | type[Run] | type[Delivery]] = {
     StudyState: Study,
     RunState: Run,
@@ -29,6 +32,7 @@ def scrape(book: Book) -> bytes:
         with book.read() as session:
             _studies(session)
             _runs_and_deliveries(session)
+            _shadows(session)
             _waiting(session)
             _packages(session)
             _commitments(session)
@@ -45,13 +49,26 @@ def _studies(session: Session) -> None:
 
 def _runs_and_deliveries(session: Session) -> None:
     metrics.RUNS.clear()
-    query = select(Run.package, Run.state, func.count()).group_by(Run.package, Run.state)
-    for package, state, count in session.exec(query):
-        metrics.RUNS.labels(package, state).set(count)
+    query = select(Run.package, Run.version, Run.state, func.count()).group_by(Run.package, Run.version, Run.state)
+    for package, version, state, count in session.exec(query):
+        metrics.RUNS.labels(package, version, state).set(count)
     metrics.DELIVERIES.clear()
-    query = select(Delivery.destination, Delivery.state, func.count()).group_by(Delivery.destination, Delivery.state)
-    for destination, state, count in session.exec(query):
+    deliveries = select(Delivery.destination, Delivery.state, func.count()).group_by(
+        Delivery.destination, Delivery.state
+    )
+    for destination, state, count in session.exec(deliveries):
         metrics.DELIVERIES.labels(destination, state).set(count)
+
+
+def _shadows(session: Session) -> None:
+    metrics.SHADOWS.clear()
+    columns = (col(ShadowRun.package), col(ShadowRun.version), col(ShadowRun.state), col(ShadowRun.differs))
+    recent = sqlalchemy.select(*columns, func.count()).where(col(ShadowRun.created_at) >= utc_now() - _OF_SHADOWS)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for package, version, state, differs, count in session.execute(recent.group_by(*columns)):
+        counts[package, version, state if state != ShadowState.READ else "differs" if differs else "agrees"] += count
+    for labels, count in counts.items():
+        metrics.SHADOWS.labels(*labels).set(count)
 
 
 def _waiting(session: Session) -> None:

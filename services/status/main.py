@@ -9,6 +9,7 @@ from services.status.api import Surroundings, make_api
 from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.checks import Checks
+from shared.packages.installed import Installed
 from shared.service import Service, start_service
 from shared.settings import Triton
 from shared.worker import Ringer
@@ -32,11 +33,12 @@ class _Server(uvicorn.Server):
 def surroundings(service: Service) -> Surroundings:
     """What the API needs of a started service."""
     settings = service.config.section(Settings)
-    triton_url = service.config.section(Triton).url
-    checks = Checks(service.book, service.app, service.core, triton_url, settings.disk_free_gib)
+    triton = service.config.section(Triton)
+    checks = Checks(service.book, service.app, service.core, triton.url, settings.disk_free_gib)
     watch = Watch(service.book, settings.refresh_seconds, settings.followed_studies)
     names = [destination.name for destination in service.config.destinations]
-    return Surroundings(service.book, service.core, settings, checks, watch, names)
+    installed = Installed(triton.model_repository, service.config.packages)
+    return Surroundings(service.book, service.core, settings, checks, watch, installed, names)
 
 
 def main() -> None:

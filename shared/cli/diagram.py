@@ -1,12 +1,13 @@
 """Writes docs/states.md from the tables of transitions: `python -m shared.cli.diagram > docs/states.md`."""
 
-from shared.study import BELLS, TRANSITIONS, CommitmentState, DeliveryState, RunState, State, StudyState
+from shared.study import BELLS, TRANSITIONS, CommitmentState, DeliveryState, RunState, ShadowState, State, StudyState
 
 MACHINES: tuple[tuple[str, type[State]], ...] = (
     ("A study: what the PACS sent", StudyState),
     ("A run: one package, one version, on one study", RunState),
     ("A delivery: one result object to one destination", DeliveryState),
     ("A commitment: a sender asks whether its images are kept", CommitmentState),
+    ("A shadow: a version reads beside a run, to be compared", ShadowState),
 )
 INTRODUCTION = """\
 # Where a study can be

@@ -1,15 +1,16 @@
-"""`isocenter package use · rollback`: which versions of a package read."""
+"""`isocenter package use · rollback · agreement`: which versions of a package read, and how they agree."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from sqlmodel import Session
 
 from shared.cli.buttons import actor
-from shared.cli.opening import ConfigOption, fail, open_config, opened
-from shared.cli.package import NameArgument, app, repository
+from shared.cli.opening import ConfigOption, JsonOption, fail, open_config, opened
+from shared.cli.package import NameArgument, app, repository, versions_of
 from shared.packages.installed import Installed
 from shared.store import PackageChoice
 from shared.store.actions import NotPossible
@@ -23,6 +24,7 @@ def use_version(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version that reads from now on.")],
     canary: Annotated[str, typer.Option(metavar="VERSION", help="One that reads a share of the studies.")] = "",
     share: Annotated[float, typer.Option(help="That share, above 0 and up to 1.")] = 0.0,
+    shadow: Annotated[str, typer.Option(metavar="VERSION", help="One that reads beside; only to be compared.")] = "",
     reason: ReasonOption = "",
     config: ConfigOption = None,
 ) -> None:
@@ -30,7 +32,7 @@ def use_version(
     from shared.versions.choice import use
 
     _choose(name, config, lambda session, installed: use(
-        session, installed, name, version, canary=canary, share=share, who=actor(), why=reason,
+        session, installed, name, version, canary=canary, share=share, shadow=shadow, who=actor(), why=reason,
     ))  # fmt: skip
 
 
@@ -49,8 +51,39 @@ def _choose(name: str, config: Path | None, choose: Callable[[Session, Installed
         with opened(page) as book, book.write() as session:
             row = choose(session, installed)
             beside = f"; canary {row.canary}, {row.share:.0%} of the studies" if row.canary else ""
+            beside += f"; shadow {row.shadow}" if row.shadow else ""
             back = f"; a rollback goes to {row.before}" if row.before else ""
             said = f"{name} {row.version} reads from now on{beside}{back}"
     except NotPossible as error:
         fail(str(error), 1)
     print(said)
+
+
+@app.command("agreement")
+def show_agreement(
+    name: NameArgument,
+    since: Annotated[str, typer.Option(help="30m, 2h, 1d ago, or a time; default: the newest choice.")] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how the versions of a package stand, and how shadow and canary agree with the one that reads.
+
+    Of a shadow, pair by pair: share of the same class, Cohen's kappa, mean difference and limits of agreement (Bland
+    and Altman). Of a canary: how often its runs are held or dead, and how what it says spreads, beside the other's.
+    """
+    from shared.cli.many import moment
+    from shared.cli.package_agreement import agreement_page
+    from shared.versions.agreement import agreement
+
+    versions_of(config, name)
+    page, _ = open_config(config)
+    try:
+        begin = moment(since) if since else None
+    except ValueError as error:
+        fail(f"--since: {error}")
+    with opened(page) as book, book.read() as session:
+        found = agreement(session, Installed(repository(config), page.packages), name, begin)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        Console(soft_wrap=True, highlight=False).print(agreement_page(found))

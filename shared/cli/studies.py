@@ -17,6 +17,7 @@ from shared.store.view_models import (
     JournalLine,
     RemovalView,
     RunView,
+    ShadowView,
     StepView,
     StudyDetail,
     StudyView,
@@ -134,6 +135,7 @@ def study_page(study: StudyDetail) -> RenderableType:
         ("Gates", _gates(study.gates)),
         ("Runs", _runs(study.runs)),
         ("Earlier runs", _runs(study.earlier_runs)),
+        ("Shadows (compared, never sent)", _shadows(study.shadows)),
         ("Deliveries", _deliveries(study.deliveries)),
         ("Removed", removed_table(study.removed)),
         ("Journal", _journal(study.journal)),
@@ -171,6 +173,14 @@ def _runs(runs: list[RunView]) -> Table:
     for run in runs:
         findings = Text("\n".join(run.findings_in_words))
         table.add_row(f"{run.package} {run.version}", _state(run.state, run.activity), findings, Text(run.reason))
+    return table
+
+
+def _shadows(shadows: list[ShadowView]) -> Table:
+    table = _table("Package", "State", "Findings", "Reason")
+    for shadow in shadows:
+        findings = Text("\n".join(shadow.findings_in_words))
+        table.add_row(f"{shadow.package} {shadow.version}", shadow.state, findings, Text(shadow.reason))
     return table
 
 

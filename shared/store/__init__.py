@@ -20,7 +20,7 @@ from shared.store.tables import (
     Study,
     utc_now,
 )
-from shared.store.version_tables import PackageChoice
+from shared.store.version_tables import PackageChoice, ShadowRun
 
 __all__ = [
     "Book",
@@ -40,6 +40,7 @@ __all__ = [
     "Reconciliation",
     "Removal",
     "Run",
+    "ShadowRun",
     "Study",
     "open_book",
     "utc_now",

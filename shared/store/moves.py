@@ -9,6 +9,7 @@ from shared import metrics
 from shared.events import event_of
 from shared.store.clock import database_now
 from shared.store.tables import Commitment, Delivery, Journal, Outbox, Run, Study, utc_now
+from shared.store.version_tables import ShadowRun
 from shared.study import (
     BELLS,
     DELIVERY_ENDED,
@@ -20,6 +21,7 @@ from shared.study import (
     Event,
     RunEvent,
     RunState,
+    ShadowState,
     State,
     StudyEvent,
     StudyState,
@@ -29,7 +31,7 @@ from shared.study import (
 # A step of priority is worth this much waiting: routine work (5) that has waited ten minutes goes before fresh STAT.
 AGEING = timedelta(minutes=2)
 
-Row = Study | Run | Delivery | Commitment
+Row = Study | Run | Delivery | Commitment | ShadowRun
 
 
 def state_of(row: Row) -> State:
@@ -38,6 +40,8 @@ def state_of(row: Row) -> State:
         return StudyState(row.state)
     if isinstance(row, Commitment):
         return CommitmentState(row.state)
+    if isinstance(row, ShadowRun):
+        return ShadowState(row.state)
     return RunState(row.state) if isinstance(row, Run) else DeliveryState(row.state)
 
 
@@ -54,13 +58,16 @@ def subject_of(row: Row) -> str:
         return f"run {row.package} {row.version}"
     if isinstance(row, Commitment):
         return "storage commitment"
+    if isinstance(row, ShadowRun):
+        return f"shadow {row.package} {row.version}"
     return f"delivery {row.kind} to {row.destination}"
 
 
 def move(session: Session, row: Row, event: Event, reason: str = "", actor: str = "") -> None:
     """Moves `row` by `event`; rings the stage that the new state waits for.
 
-    A commitment is of no one study: its move has no journal line of its own, and nobody outside is told of it.
+    A commitment is of no one study: its move has no journal line of its own, and nobody outside is told of it, nor of a
+    shadow's.
 
     Raises:
         ImpossibleMove: the event is not possible in the row's state.
@@ -82,6 +89,8 @@ def move(session: Session, row: Row, event: Event, reason: str = "", actor: str 
             reason=reason, actor=actor, at=now,
         )
     )  # fmt: skip
+    if isinstance(row, ShadowRun):
+        return
     session.add(Outbox(stage=BELLS.get(state, ""), row_id=row_id(row), event=event_of(row, event, state), at=now))
 
 

@@ -1,11 +1,13 @@
-"""The book's rows about versions of packages: which of them a person chose to read."""
+"""The book's rows about versions of packages: which of them a person chose to read, and what shadows said."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, Text
+from sqlalchemy import JSON, Column, Text
 from sqlmodel import Field, SQLModel
 
-from shared.store.tables import UtcDateTime, utc_now
+from shared.store.tables import Leased, UtcDateTime, utc_now
+from shared.study import ShadowState
 
 
 class PackageChoice(SQLModel, table=True):
@@ -23,3 +25,20 @@ class PackageChoice(SQLModel, table=True):
     who: str = Field(default="", max_length=128)
     why: str = Field(default="", sa_column=Column(Text))
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class ShadowRun(Leased, table=True):
+    """A version read the same images as a run that was read, to be compared: it is never sent and holds nothing up."""
+
+    __tablename__ = "shadow_run"
+
+    id: str = Field(primary_key=True, max_length=36)  # derived: run, version
+    run_id: str = Field(index=True, max_length=36, foreign_key="run.id")
+    study_instance_uid: str = Field(index=True, max_length=64, foreign_key="study.study_instance_uid")
+    package: str = Field(index=True, max_length=64)
+    version: str = Field(max_length=32)
+    state: str = Field(default=ShadowState.WAITING, index=True, max_length=16)
+    reason: str = Field(default="", sa_column=Column(Text))
+    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON))
+    differs: bool = False  # it says another class, or says something where the run says nothing, or the reverse
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

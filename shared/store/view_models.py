@@ -147,8 +147,21 @@ class RemovalView(BaseModel):
     finished_at: datetime | None
 
 
+class ShadowView(BaseModel):
+    """What a version said that only reads beside; it was never sent."""
+
+    run_id: str
+    package: str
+    version: str
+    state: str
+    reason: str
+    differs: bool
+    findings_in_words: list[str]
+
+
 class StudyDetail(StudyView):
     """A study with its last journal lines, oldest first."""
 
     journal: list[JournalLine]
     removed: list[RemovalView] = []
+    shadows: list[ShadowView] = []

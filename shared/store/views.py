@@ -13,6 +13,7 @@ from shared.store.circuits import Circuit, Key, open_circuits, why_it_waits
 from shared.store.journey import journey
 from shared.store.removed import removals_view, why_no_study
 from shared.store.tables import Delivery, GateResult, Instance, Journal, Leased, Run, Study, utc_now
+from shared.store.version_tables import ShadowRun
 from shared.store.view_models import (
     Activity,
     DeliveryView,
@@ -21,6 +22,7 @@ from shared.store.view_models import (
     JournalLine,
     RunView,
     SeriesView,
+    ShadowView,
     StudyDetail,
     StudyView,
     TimesView,
@@ -71,7 +73,19 @@ def study_detail(session: Session, study: Study, journal_lines: int = JOURNAL_LI
     """The view of one study with its last journal lines."""
     lines = journal_view(session, study.study_instance_uid, journal_lines)
     removed = removals_view(session, study.study_instance_uid)
-    return StudyDetail(**study_view(session, study).model_dump(), journal=lines, removed=removed)
+    view = study_view(session, study).model_dump()
+    return StudyDetail(**view, journal=lines, removed=removed, shadows=_shadows(session, study))
+
+
+def _shadows(session: Session, study: Study) -> list[ShadowView]:
+    query = select(ShadowRun).where(ShadowRun.study_instance_uid == study.study_instance_uid)
+    return [
+        ShadowView(
+            run_id=row.run_id, package=row.package, version=row.version, state=row.state, reason=row.reason,
+            differs=row.differs, findings_in_words=findings_in_words(row.findings),
+        )
+        for row in session.exec(query.order_by(col(ShadowRun.created_at)))
+    ]  # fmt: skip
 
 
 def journal_view(session: Session, study_instance_uid: str, limit: int = JOURNAL_LINES) -> list[JournalLine]:

@@ -10,8 +10,8 @@ from shared.packages.folder import Package
 from shared.packages.installed import Installed
 from shared.store.actions import NotPossible
 from shared.store.tables import Run
-from shared.store.version_tables import PackageChoice
-from shared.study import RunState
+from shared.store.version_tables import PackageChoice, ShadowRun
+from shared.study import RunState, ShadowState
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def wanted_versions(session: Session, installed: Installed, *, gates: bool) -> l
     """The versions to be loaded of each gate package, or of each reader: those that count, the one that a rollback goes
     back to, and those that a run still waits for; the most important first."""
     waiting = select(Run.package, Run.version).where(col(Run.state).in_((RunState.WAITING, RunState.READY))).distinct()
-    in_hand = session.exec(waiting).all()
+    shadows = select(ShadowRun.package, ShadowRun.version).where(ShadowRun.state == ShadowState.WAITING).distinct()
+    in_hand = [*session.exec(waiting), *session.exec(shadows)]
     found = []
     for name in installed.names():
         now = standing(session, installed, name)
@@ -96,6 +97,8 @@ def use(
     for wanted in filter(None, (version, canary, shadow)):
         if (package, wanted) not in installed:
             raise NotPossible(installed.missing(package, wanted))
+    if shadow and installed[package, shadow].is_gate:
+        raise NotPossible(f"{package} is a gate, and a gate has no shadow: try the version as a canary")
     if bool(canary) != (0 < share <= 1):
         raise NotPossible("a canary has a share of the studies above 0 and up to 1, and only a canary has one")
     if version in (canary, shadow):

@@ -17,6 +17,8 @@ from shared.study import (
     ImpossibleMove,
     RunEvent,
     RunState,
+    ShadowEvent,
+    ShadowState,
     StudyEvent,
     StudyState,
     next_state,
@@ -24,6 +26,7 @@ from shared.study import (
 
 MACHINES = [
     (StudyState, StudyEvent), (RunState, RunEvent), (DeliveryState, DeliveryEvent), (CommitmentState, CommitmentEvent),
+    (ShadowState, ShadowEvent),
 ]  # fmt: skip
 PAIRS = [pair for states, events in MACHINES for pair in product(states, events)]
 
@@ -41,13 +44,13 @@ def test_the_table_mixes_no_machines():
     assert set(TRANSITIONS) <= set(PAIRS)
 
 
-@pytest.mark.parametrize("states", [StudyState, RunState, DeliveryState, CommitmentState])
+@pytest.mark.parametrize("states", [StudyState, RunState, DeliveryState, CommitmentState, ShadowState])
 def test_every_state_can_be_reached_and_none_is_a_trap(states):
     first = next(iter(states))
     reached = {target for (source, _), target in TRANSITIONS.items() if type(source) is states} | {first}
     left = {source for source, _ in TRANSITIONS if type(source) is states}
     assert reached == set(states)
-    assert set(states) - left <= {RunState.SUPERSEDED}
+    assert set(states) - left <= {RunState.SUPERSEDED, ShadowState.READ, ShadowState.DEAD}
 
 
 @pytest.mark.parametrize("state", [*StudyState, *RunState, *DeliveryState], ids=repr)

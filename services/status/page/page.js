@@ -184,6 +184,7 @@ function detailParts(study) {
     ...section("Findings", study.runs.map((run) => runCard(study, run))),
     ...section("Gates", study.gates.map((gate) => gateCard(study, gate))),
     ...deliveries(study),
+    ...section("Shadows: compared, never sent", (study.shadows ?? []).map(shadowCard)),
     ...section("Before late images came", study.earlier_runs.map((run) => runCard(study, run))),
     ...section("Journal, newest first", [journal(study)]),
   ];
@@ -226,6 +227,14 @@ function runCard(study, run) {
     run.findings_in_words.length ? el("ul", {}, ...run.findings_in_words.map((words) => el("li", {}, words))) : "",
     run.waits ? el("p", {}, run.waits) : "",
     run.reason ? el("p", { class: "soft" }, run.reason) : "");
+}
+
+function shadowCard(shadow) {
+  return el("div", { class: "card" },
+    el("div", { class: "head" }, el("b", {}, shadow.package), el("span", { class: "soft" }, shadow.version), tag(shadow.state),
+      el("span", { class: "tag mark" }, "shadow")),
+    shadow.findings_in_words.length ? el("ul", {}, ...shadow.findings_in_words.map((words) => el("li", {}, words))) : "",
+    shadow.reason ? el("p", { class: "soft" }, shadow.reason) : "");
 }
 
 function gateCard(study, gate) {

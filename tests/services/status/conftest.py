@@ -12,6 +12,7 @@ from services.status.settings import Settings
 from services.status.watch import Watch
 from shared.bus import celery_app
 from shared.checks import Checks
+from shared.packages.installed import Installed
 from shared.settings import Core
 from shared.store import Book
 from tests.books import KINDS, fill, new_book
@@ -37,7 +38,9 @@ def celery(core: Core) -> Celery:
 def around(book: Book, core: Core, celery: Celery, **settings: object) -> Surroundings:
     chosen = Settings(**settings)  # type: ignore[arg-type]
     checks = Checks(book, celery, core, "", 0.001)
-    return Surroundings(book, core, chosen, checks, Watch(book, 0.1, 200), ["PACS", "RIS"])
+    return Surroundings(
+        book, core, chosen, checks, Watch(book, 0.1, 200), Installed(core.data_dir / "models"), ["PACS", "RIS"]
+    )
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_counts_of_the_book(client: TestClient, book: Book) -> None:
     assert sum(v for k, v in found.items() if k[0] == "isocenter_studies") == 15
     assert found["isocenter_deliveries", "PACS", "waiting"] == 1
     assert found["isocenter_deliveries", "RIS", "dead"] == 1
-    assert found["isocenter_runs", "chest_opacity", "superseded"] == 1
+    assert sum(v for k, v in found.items() if k[:3] == ("isocenter_runs", "chest_opacity", "superseded")) == 1
     assert 0 <= found["isocenter_oldest_waiting_seconds", "decide"] < 60
     assert found["isocenter_oldest_waiting_seconds", "report"] == 0
     # clean 14.2, moved 16.8, slight 15.1, twice 7.4, held 8.9 s

@@ -1,5 +1,6 @@
 """`isocenter package use` and `rollback`: what reads is chosen in the book, and what can't be chosen is said."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,14 @@ def test_what_is_not_there_is_said(tmp_path: Path, page: Path, arguments: tuple[
         code, found = run(page, "use", *arguments)
     assert code == 1
     assert said in found
+
+
+def test_how_versions_agree_is_told(tmp_path: Path, page: Path) -> None:
+    with new_book("sqlite", tmp_path):
+        run(page, "use", NAME, "1.0.0", "--shadow", "2.0.0")
+        code, said = run(page, "agreement", NAME, "--since", "1d")
+        assert code == 0
+        assert "scale 1.0.0 reads (chosen by cli:" in said
+        assert "; shadow 2.0.0 installed: 1.0.0, 2.0.0 a rollback goes to 2.0.0" in said
+        assert json.loads(run(page, "agreement", NAME, "--json")[1])["shadow"] == "2.0.0"
+        assert run(page, "agreement", NAME, "--since", "soon")[0] == 2

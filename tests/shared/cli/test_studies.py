@@ -15,6 +15,7 @@ from services.status.watch import Watch
 from shared.bus import celery_app
 from shared.checks import Checks
 from shared.cli.studies import press, show_studies, show_study
+from shared.packages.installed import Installed
 from shared.settings import Core
 from shared.store import Book
 from tests.books import Maker, fill, new_book
@@ -72,7 +73,9 @@ def test_an_empty_book_says_so(tmp_path: Path, screen: Console) -> None:
 def test_the_json_is_the_apis(book: Book, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     core = Core(data_dir=tmp_path)
     app = celery_app(core.broker_url, core.data_dir)
-    surroundings = Surroundings(book, core, Settings(), Checks(book, app, core, "", 0), Watch(book, 1, 10))
+    surroundings = Surroundings(
+        book, core, Settings(), Checks(book, app, core, "", 0), Watch(book, 1, 10), Installed(core.data_dir)
+    )
     client = TestClient(make_api(surroundings), base_url="http://127.0.0.1")
     show_studies(book, as_json=True)
     assert json.loads(capsys.readouterr().out) == client.get("/studies").json()
