@@ -1,6 +1,7 @@
 """What the numbers of an output tensor mean: calibrated, with their activation, within what the manifest declares."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,13 @@ from shared.packages.output_tables import Calibration, Output
 from shared.packages.shapes import ONE_NUMBER, Shape, fitting, in_words
 
 Numbers = NDArray[np.float64]
+Values = TypeVar("Values", NDArray[np.float64], NDArray[np.float32])
 _ROUNDING = 1e-6  # float32 may put a probability of 1 that far above it
 
 
-def shaped(package: Package, reading: Reading, tensor: str, patterns: Sequence[Shape]) -> Numbers:
+def shaped(
+    package: Package, reading: Reading, tensor: str, patterns: Sequence[Shape]
+) -> NDArray[np.float32]:  # fmt: skip
     """A row's values of `tensor`, with the axes of the first of `patterns` that they fit (shared.packages.shapes).
 
     Raises:
@@ -27,7 +31,7 @@ def shaped(package: Package, reading: Reading, tensor: str, patterns: Sequence[S
         raise Unreadable(
             f"{package.name}: output {tensor!r} has shape {list(values.shape)} a row; {in_words(patterns)} was due"
         )
-    return values.astype(np.float64).reshape(own)
+    return values.reshape(own)
 
 
 def scalar(package: Package, reading: Reading, tensor: str) -> float:
@@ -54,11 +58,11 @@ def calibrated(calibration: Calibration | None, value: float) -> float:
     return value if calibration is None else calibration.slope * value + calibration.intercept
 
 
-def activated(output: Output, values: Numbers) -> Numbers:
+def activated(output: Output, values: Values) -> Values:
     """`values` with the output's activation; a softmax goes over the first axis, that of the labels."""
     if output.activation == "softmax":
-        return np.asarray(special.softmax(values, axis=0), np.float64)
-    return np.asarray(special.expit(values), np.float64) if output.activation == "sigmoid" else values
+        return special.softmax(values, axis=0)
+    return special.expit(values) if output.activation == "sigmoid" else values
 
 
 def ranged(package: Package, output: Output, value: float) -> float:
@@ -73,7 +77,7 @@ def ranged(package: Package, output: Output, value: float) -> float:
     return min(max(value, allowed[0]), allowed[1]) if allowed else value
 
 
-def probabilities(package: Package, output: Output, values: Numbers) -> Numbers:
+def probabilities(package: Package, output: Output, values: Values) -> Values:
     """`values` as probabilities: within rounding of 0 to 1, and then in it.
 
     Raises:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlmodel import select
+from typer.testing import CliRunner
 
 from services.infer.work import Reader
 from services.report.main import Reporter
 from services.report.settings import Settings
+from shared.cli.main import app
 from shared.packages.folder import Package, load_package
 from shared.packages.installed import Installed
 from shared.result_profiles import DICOM_KINDS
@@ -91,3 +93,14 @@ class AtWork:
         assert run_next(self.book, Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work))
         run = self.run()
         return self.core.results_dir / run.study_instance_uid / run.id
+
+
+def words_of(folder: Path) -> str:
+    """Everything that the run's SR and message say, in one text."""
+    paths = [*folder.glob("SR*.dcm"), *folder.glob("*.hl7")]
+    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in paths)
+
+
+def agrees(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["verify-results", str(folder)])
+    assert done.exit_code == 0, done.output

@@ -73,3 +73,25 @@ def of_mean(
         *(constant(f"pick_{name}", [k, 1], [float(m == n) for m in range(k)]) for n, name in enumerate(apart)),
     ]  # fmt: skip
     return network(nodes, [tensor_info("image", FLOAT, ["n", 1, "h", "w"])], outputs, constants)
+
+
+def of_pixels(
+    channels: dict[str, tuple[Sequence[float], Sequence[float]]], axes: Sequence[str] = ("h", "w"),
+    mean_of: dict[str, str] | None = None,
+) -> bytes:  # fmt: skip
+    """image [N,1,axes] → for each name [N,k,axes]: weight · the pixel + bias, for each of its k weights and biases; and
+    `mean_of` them, by name, [N,k,1,…]."""
+    nodes = [node("Conv", ["image", f"{name}_w", f"{name}_b"], [name]) for name in channels]
+    constants = [
+        part
+        for name, (weights, biases) in channels.items()
+        for part in (
+            constant(f"{name}_w", [len(weights), 1, *(1 for _ in axes)], weights),
+            constant(f"{name}_b", [len(biases)], biases),
+        )
+    ]
+    outputs = [tensor_info(name, FLOAT, ["n", len(weights), *axes]) for name, (weights, _) in channels.items()]
+    for name, mean in (mean_of or {}).items():
+        nodes.append(node("GlobalAveragePool", [name], [mean]))
+        outputs.append(tensor_info(mean, FLOAT, ["n", len(channels[name][0]), *(1 for _ in axes)]))
+    return network(nodes, [tensor_info("image", FLOAT, ["n", 1, *axes])], outputs, constants)

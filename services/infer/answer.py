@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from shared.findings import ArrayFile
@@ -23,6 +24,12 @@ Keep = Callable[[str, NDArray[Any]], ArrayFile]
 def nowhere(name: str, array: NDArray[Any]) -> ArrayFile:
     """For packages whose outputs are all small."""
     raise Unreadable(f"{name}: an array of shape {list(array.shape)} can't be kept here")
+
+
+def as_stack(package: Package, values: NDArray[np.float32], channels: bool) -> NDArray[np.float32]:
+    """`values` with an axis for slices, and with `channels` one for these in front, where they have none."""
+    stacked = values if package.manifest.grouping.by != "image" else values[..., np.newaxis, :, :]
+    return stacked[np.newaxis] if channels and stacked.ndim == 3 else stacked
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,22 @@ class Answer:
         Raises:
             Unreadable: they have another shape.
         """
-        return shaped(self.package, self.reading, self.output.tensor, shapes_of(self.output))
+        return self._shaped().astype(np.float64)
+
+    @property
+    def dense(self) -> NDArray[np.float32]:
+        """The tensor's numbers over the model's input, as they are: ([channels,] slices, rows, columns), a single image
+        as one slice.
+
+        Raises:
+            Unreadable: they have another shape.
+        """
+        values = self._shaped()
+        return as_stack(self.package, values, channels=self.output.kind == "segment")
+
+    def _shaped(self) -> NDArray[np.float32]:
+        patterns = shapes_of(self.package.manifest, self.output)
+        return shaped(self.package, self.reading, self.output.tensor, patterns)
 
     @property
     def scalar(self) -> float:

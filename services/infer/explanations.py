@@ -1,14 +1,21 @@
 """Why the package says what it says of the output that it explains, checked: what does not add up explains nothing."""
 
 import math
+from collections.abc import Sequence
 
-from services.infer.answer import Answer
+import numpy as np
+from numpy.typing import NDArray
+
+from services.infer.answer import Answer, as_stack
+from services.infer.on_source import grid_of, values_on_source
 from services.infer.regions import outlines
-from shared.findings import Concepts, Contribution, PatchMap, Region
+from shared.findings import Classification, Code, Concepts, Contribution, Finding, HeatMap, PatchMap, Placed, Region
+from shared.imaging.grid import NoVolume
 from shared.inference import Unreadable
 from shared.outputs import Numbers, shaped
 from shared.packages.shapes import shapes_of_explanation
 
+ATTRIBUTION = Code(value="attribution", scheme="99ISO", meaning="Attribution")
 TOLERANCE = 1e-3
 """How far parts may lie from the logit that they make up, before they are no explanation of it; relative above one."""
 
@@ -43,6 +50,39 @@ def concepts(answer: Answer) -> Concepts | None:
     return Concepts(contributions=added, bias=explanation.bias)
 
 
+def heat_maps(answer: Answer, said: Sequence[Finding]) -> list[HeatMap]:
+    """Where each score comes from, of what the package says of the output that it explains; none of what is absent,
+    which no place shows. Of a multilabel output each label has its own map.
+
+    Raises:
+        Unreadable: the tensor has another shape.
+    """
+    if not _is_by(answer, "attribution_map"):
+        return []
+    manifest = answer.package.manifest
+    tensor, several = manifest.explanation.tensor, answer.output.kind == "multilabel"
+    values = shaped(answer.package, answer.reading, tensor, shapes_of_explanation(manifest))
+    maps = as_stack(answer.package, values, channels=not several)
+    shown = [n for n, finding in enumerate(said) if not isinstance(finding, Classification) or finding.present]
+    return [_heat_map(answer, said[n], maps[n]) for n in shown]
+
+
+def _heat_map(answer: Answer, finding: Finding, values: NDArray[np.float32]) -> HeatMap:
+    """On the model's own grid where each of its slices lies on one image; else on the source's."""
+    name, grid = f"{finding.name}_map", grid_of(answer.reading.grid, values.shape)
+    try:
+        images, box = [image for image in grid.slice_images if image], grid.box
+    except NoVolume:
+        images, box = [], None
+    if box and len(images) == len(values) and abs(grid.to_source[2, 2]) == 1:
+        placed = Placed(array=answer.keep(name, values), images=tuple(images), boxes=(box,) * len(images))
+    else:
+        array = values_on_source(values, grid, beyond=0.0)
+        placed = Placed(array=answer.keep(name, array), images=grid.source.images)
+    told = {"name": name, "code": ATTRIBUTION}
+    return HeatMap(**answer.identity() | told, placed=placed, explains=finding.name)
+
+
 def regions(answer: Answer, patches: PatchMap, threshold: float) -> tuple[Region, ...]:
     """Outlines of the patches that carry the finding: above the threshold, and near enough to the strongest one.
 
@@ -59,7 +99,8 @@ def _is_by(answer: Answer, kind: str) -> bool:
 
 def _values(answer: Answer) -> Numbers:
     manifest = answer.package.manifest
-    return shaped(answer.package, answer.reading, manifest.explanation.tensor, shapes_of_explanation(manifest))
+    values = shaped(answer.package, answer.reading, manifest.explanation.tensor, shapes_of_explanation(manifest))
+    return values.astype(np.float64)
 
 
 def _check(answer: Answer, found: float, words: str) -> None:

@@ -6,10 +6,14 @@ Each kind of output has its function in `services/infer/kinds`.
 from collections.abc import Callable, Mapping, Sequence
 
 from services.infer.answer import Answer, Keep, nowhere
+from services.infer.explanations import heat_maps
+from services.infer.kinds.arrays import derived_image, embedding
 from services.infer.kinds.classification import binary, multilabel
 from services.infer.kinds.ordinal import ordinal
 from services.infer.kinds.points import landmarks, measured
 from services.infer.kinds.quantity import quantity
+from services.infer.kinds.segments import segments
+from services.infer.kinds.sizes import size_of_segment
 from services.infer.slices import key_images
 from shared.findings import Finding, NotSure
 from shared.inference import Reading, Unreadable
@@ -24,6 +28,9 @@ KINDS: Mapping[str, Callable[[Answer], Sequence[Finding]]] = {
     "regression": quantity,
     "measurement": quantity,
     "landmark": landmarks,
+    "segment": segments,
+    "image": derived_image,
+    "embedding": embedding,
 }
 
 
@@ -34,21 +41,26 @@ def findings_of(package: Package, reading: Reading, keep: Keep = nowhere) -> lis
     Raises:
         Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
     """
-    found = [finding for output in package.manifest.outputs for finding in _said(package, output, reading, keep)]
+    said: dict[str, Sequence[Finding]] = {}
+    outputs = package.manifest.outputs
+    for output in sorted(outputs, key=lambda output: bool(output.of)):  # a segment before what is measured of it
+        said[output.name] = _said(Answer(package, output, reading, _confidence(package, output, reading), keep), said)
+    found = [finding for output in outputs for finding in said[output.name]]
     return [*found, *(key for finding in found for key in key_images(finding))]
 
 
-def _said(package: Package, output: Output, reading: Reading, keep: Keep) -> Sequence[Finding]:
-    """What an output says, which is that it is not sure where its confidence is below what the manifest asks for."""
-    answer = Answer(package, output, reading, _confidence(package, output, reading), keep)
-    least = output.minimum_confidence
+def _said(answer: Answer, said: Mapping[str, Sequence[Finding]]) -> Sequence[Finding]:
+    """What an output says, which is that it is not sure where its confidence is below what the manifest asks for;
+    `said` is what others do."""
+    output, least = answer.output, answer.output.minimum_confidence
     if least is not None and answer.confidence is not None and answer.confidence < least:
         return [NotSure(**answer.identity(), minimum_confidence=least)]
-    if len(reading.sources) > 1 and (output.geometry or output.kind == "landmark"):
-        raise Unreadable(f"{package.name}: {output.name}: points in a whole series are not read yet")
-    if output.kind not in KINDS:
-        raise Unreadable(f"{package.name}: outputs of kind {output.kind!r} are not read yet")
-    return measured(answer) if output.geometry else KINDS[output.kind](answer)
+    if len(answer.reading.sources) > 1 and (output.geometry or output.kind == "landmark"):
+        raise Unreadable(f"{answer.where}: points in a whole series are not read yet")
+    if output.of:
+        return size_of_segment(answer, said[answer.package.manifest.segmented(output).name])
+    found = measured(answer) if output.geometry else KINDS[output.kind](answer)
+    return [*found, *heat_maps(answer, found)]
 
 
 def _confidence(package: Package, output: Output, reading: Reading) -> float | None:

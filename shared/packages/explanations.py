@@ -45,7 +45,8 @@ def self_test(manifest: Manifest, inputs: Arrays, answer: Callable[[Arrays], Arr
     if explanation.kind == "concepts":
         total = rows.reshape(len(rows), -1).sum(1) + explanation.bias
         return _sums(total, score, "the contributions sum to the logit")
-    return _moves(manifest, inputs, rows, score, answer)
+    maps = rows[:, 0] if manifest.explained.kind == "multilabel" else rows  # the first label's, as the score is
+    return _moves(manifest, inputs, maps, score, answer)
 
 
 def _sums(found: NDArray[np.float64], score: NDArray[np.float64], words: str) -> str:

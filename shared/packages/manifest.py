@@ -100,6 +100,10 @@ class TensorsTable(Table):
         return next(tensor for tensor in self.inputs if tensor.source == "pixels")
 
 
+SCORES = ("binary", "multilabel", "ordinal", "regression", "measurement")
+"""Kinds whose numbers an attribution map may be of."""
+
+
 class Concept(Coded):
     """[[explanation.concepts]]: what one value of the explanation's tensor stands for."""
 
@@ -206,6 +210,10 @@ class Manifest(Table):
         """The output that [explanation] is about: the first."""
         return self.outputs[0]
 
+    def segmented(self, output: Output) -> Output:
+        """The segment that a measurement is `of`."""
+        return next(other for other in self.outputs if other.name == output.of.partition(".")[0])
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.package.kind == "gate") != (self.gate is not None):
@@ -214,6 +222,23 @@ class Manifest(Table):
             raise ValueError("a gate's score is of a whole series: remove site")
         if self.gate and self.gate.hold_below > self.gate.warn_below:
             raise ValueError("gate.hold_below must not be above gate.warn_below: hold is the stricter verdict")
+        if self.grouping.flagged_by and self.grouping.flagged_by not in self.gates.required:
+            raise ValueError(f'grouping.flagged_by: add "{self.grouping.flagged_by}" to gates.required')
+        self._check_explanation()
+        names = [output.name for output in self.outputs]
+        if len(names) != len(set(names)):
+            raise ValueError("two outputs have one name: each result is told by it")
+        segments = {o.name: [label.name for label in o.labels] for o in self.outputs if o.kind == "segment"}
+        for output in self.outputs:
+            name, _, label = output.of.partition(".")
+            if output.of and name not in segments:
+                raise ValueError(f"outputs {output.name}: of = {output.of!r} is no segment output of this package")
+            if output.of and label not in (segments[name] if label or len(segments[name]) > 1 else [""]):
+                one = f"{name}.{segments[name][0]}"
+                raise ValueError(f"outputs {output.name}: of = {output.of!r} names no label: write {one!r}, or another")
+        return self
+
+    def _check_explanation(self) -> None:
         if self.explanation.kind in ("additive_patches", "concepts") and any(o.calibration for o in self.outputs):
             raise ValueError("an explanation that sums to the logit needs the calibration folded into the network")
         if self.explanation.kind in ("additive_patches", "concepts") and self.explained.kind != "binary":
@@ -221,13 +246,7 @@ class Manifest(Table):
                 f"an explanation of kind {self.explanation.kind!r} sums to the logit of the first output: that must"
                 ' be of kind = "binary"'
             )
-        if self.grouping.flagged_by and self.grouping.flagged_by not in self.gates.required:
-            raise ValueError(f'grouping.flagged_by: add "{self.grouping.flagged_by}" to gates.required')
-        names = [output.name for output in self.outputs]
-        if len(names) != len(set(names)):
-            raise ValueError("two outputs have one name: each result is told by it")
-        segments = {output.name for output in self.outputs if output.kind == "segment"}
-        for output in self.outputs:
-            if output.of and output.of not in segments:
-                raise ValueError(f"outputs {output.name}: of = {output.of!r} is no segment output of this package")
-        return self
+        if self.explanation.kind == "attribution_map" and (
+            self.explained.kind not in SCORES or self.explained.geometry or self.explained.of
+        ):
+            raise ValueError(f"an attribution map is of a score: the first output is of kind {', '.join(SCORES)}")

@@ -13,6 +13,10 @@ OutputKind = Literal[
     "binary", "multilabel", "ordinal", "regression", "segment", "landmark", "measurement", "embedding", "image"
 ]
 CODED_LABELS: frozenset[str] = frozenset({"multilabel", "ordinal", "segment"})
+AREAS = {"mm2": 1.0, "cm2": 1e-2}
+VOLUMES = {"mm3": 1.0, "cm3": 1e-3, "mL": 1e-3, "ml": 1e-3, "L": 1e-6, "l": 1e-6}
+"""UCUM units of a measurement `of` a segment, and how many of them are one mm² or mm³."""
+_MOST_LABELS = 255  # the pixels of a segmentation have 8 bits
 POINTS_OF_GEOMETRY = {"length": 2, "angle": 4}
 """How many points a measurement's geometry takes; an area takes any number from three on."""
 
@@ -69,7 +73,8 @@ class Output(Coded):
     labels: list[Label] = []
     site: Site | None = None  # where in the body it is, of every study alike
     geometry: Literal["length", "angle", "area"] | None = None
-    of: str = ""  # the segment output that is measured
+    of: str = ""  # the segment output that is measured, or one of its labels: output.label
+    fractional: bool = False  # a segment of one label is kept as probabilities
     confidence_tensor: str = ""
     minimum_confidence: Annotated[float, Field(ge=0, le=1)] | None = None  # below it, the output says nothing
 
@@ -89,18 +94,27 @@ class Output(Coded):
         if self.calibration and (self.labels or self.geometry or self.kind in ("landmark", "embedding", "image")):
             raise ValueError("calibration is of a single number: fold it into the network, or remove it")
         self._check_labels()
+        self._check_measured()
+        if self.fractional and (self.kind != "segment" or len(self.labels) != 1 or self.threshold is not None):
+            raise ValueError('fractional is for kind = "segment" with one label, and without a threshold')
+        if self.minimum_confidence is not None and not self.confidence_tensor:
+            raise ValueError("minimum_confidence needs a confidence_tensor that tells the confidence")
+        return self
+
+    def _check_measured(self) -> None:
         if (self.geometry or self.of) and self.kind != "measurement":
             raise ValueError('geometry and of are for kind = "measurement"')
         if self.geometry and self.of:
             raise ValueError("a measurement has a geometry, or is of a segment; not both")
-        if self.minimum_confidence is not None and not self.confidence_tensor:
-            raise ValueError("minimum_confidence needs a confidence_tensor that tells the confidence")
-        return self
+        if self.of and self.unit not in {**AREAS, **VOLUMES}:
+            raise ValueError(f"a measurement of a segment has a unit of {', '.join({**AREAS, **VOLUMES})}")
 
     def _check_labels(self) -> None:
         names = [label.name for label in self.labels]
         if len(names) != len(set(names)):
             raise ValueError("two labels have one name: each result is told by it")
+        if len(names) > _MOST_LABELS:
+            raise ValueError(f"at most {_MOST_LABELS} labels")
         if self.kind == "ordinal" and len(names) < 2:
             raise ValueError('kind = "ordinal" is a scale of two grades or more, the least first')
         if self.kind != "multilabel" and any(label.calibration for label in self.labels):

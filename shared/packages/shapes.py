@@ -13,8 +13,15 @@ Shape = tuple[int, ...]
 ONE_NUMBER: list[Shape] = [()]
 
 
-def shapes_of(output: Output) -> list[Shape]:
+def shapes_of(manifest: Manifest, output: Output) -> list[Shape]:
     """The shapes that the output's tensor may have; the first that fits counts."""
+    if output.kind == "segment" or output.of:
+        segmented = output if not output.of else manifest.segmented(output)
+        return _channels(segmented, _plane(manifest))
+    if output.kind == "image":
+        return [_plane(manifest)]
+    if output.kind == "embedding":
+        return [(-1,)]
     if output.geometry or output.kind == "landmark":
         count = POINTS_OF_GEOMETRY.get(output.geometry or "", -1)
         return [(count, 2), (count, 3)]
@@ -23,8 +30,6 @@ def shapes_of(output: Output) -> list[Shape]:
     if output.kind == "ordinal":
         steps: list[Shape] = [(len(output.labels),), (len(output.labels) - 1,)]  # each step's, or those beyond each
         return {"softmax": steps[:1], "sigmoid": steps[1:], "none": steps}[output.activation]
-    if output.kind in ("segment", "image", "embedding"):
-        return []  # not read yet
     return ONE_NUMBER
 
 
@@ -37,7 +42,24 @@ def shapes_of_explanation(manifest: Manifest) -> list[Shape]:
         return [(len(explanation.concepts),)]
     if explanation.kind == "slice_weights":
         return [(-1,)]
+    if explanation.kind == "attribution_map":
+        each = (len(manifest.explained.labels),) if manifest.explained.kind == "multilabel" else ()
+        return [(*each, *_plane(manifest))]
     return []
+
+
+def _plane(manifest: Manifest) -> Shape:
+    """What lies over an image, or over the slices of a series."""
+    return (-1, -1) if manifest.grouping.by == "image" else (-1, -1, -1)
+
+
+def _channels(output: Output, plane: Shape) -> list[Shape]:
+    """A channel for each label, and one for the background before them where each pixel is one thing at most."""
+    count = len(output.labels)
+    own, more, alone = (count, *plane), (count + 1, *plane), [plane] if count == 1 else []
+    if output.activation == "softmax":
+        return [more] if count == 1 else [more, own]
+    return [own, *alone] if output.activation == "sigmoid" else [own, more, *alone]
 
 
 def fitting(shape: Sequence[int], patterns: Sequence[Shape]) -> Shape | None:
@@ -56,7 +78,7 @@ def in_words(patterns: Sequence[Shape]) -> str:
 
 def wrong_shapes(manifest: Manifest, shapes: Mapping[str, Sequence[int]]) -> Iterator[str]:
     """In words, each tensor of `shapes`, by name, that does not fit what the manifest says of it."""
-    wanted = [(o.tensor, f"{o.name} ({o.kind})", shapes_of(o)) for o in manifest.outputs]
+    wanted = [(o.tensor, f"{o.name} ({o.kind})", shapes_of(manifest, o)) for o in manifest.outputs]
     wanted += [(o.confidence_tensor, f"the confidence of {o.name}", ONE_NUMBER) for o in manifest.outputs]
     wanted.append((manifest.explanation.tensor, manifest.explanation.kind, shapes_of_explanation(manifest)))
     for tensor, what, patterns in wanted:

@@ -1,19 +1,14 @@
 """Each kind of output from a network's tensor to the objects in the results folder, and what can't be understood."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
-from typer.testing import CliRunner
 
-from shared.cli.main import app
 from shared.findings import Classification, Measurement, NotSure, OrdinalGrade, load_findings
-from shared.phantoms.chest_dx import chest_radiograph
-from shared.phantoms.dicom import CHEST_PATIENT, Visit, dx_image
 from shared.study import RunState
-from tests.at_work import CODE, AtWork, tiny_package
+from tests.at_work import CODE, AtWork, agrees, tiny_package, words_of
 from tests.networks import of_mean
 
 LABELS = [
@@ -24,23 +19,6 @@ LABELS = [
 SCALED = [{"step": "scale_percentile"}]
 
 
-@pytest.fixture
-def films(tmp_path: Path) -> list[Path]:
-    chest = chest_radiograph(5, opacities=1, size=(96, 80))
-    image = dx_image(chest.pixels, Visit(CHEST_PATIENT, "ACC-DX"), spacing_mm=chest.spacing_mm)
-    image.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    return [tmp_path / "film.dcm"]
-
-
-@pytest.fixture
-def opened() -> Iterator[list[AtWork]]:
-    """Whose book is to be closed."""
-    made: list[AtWork] = []
-    yield made
-    for work in made:
-        work.book.close()
-
-
 def of_labels(
     folder: Path, kind: str, biases: list[float], labels: list[dict[str, Any]] = LABELS, **output: Any
 ) -> Any:
@@ -48,17 +26,6 @@ def of_labels(
     network = of_mean(["logits"], [0.0] * len(biases), biases)
     said = {"name": "found", "tensor": "logits", "kind": kind, "labels": labels} | output
     return tiny_package(folder / "packages", network, {"logits": [len(biases)]}, [said])
-
-
-def words_of(folder: Path) -> str:
-    """Everything that the run's SR and message say, in one text."""
-    paths = [*folder.glob("SR*.dcm"), *folder.glob("*.hl7")]
-    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in paths)
-
-
-def agrees(folder: Path) -> None:
-    done = CliRunner().invoke(app, ["verify-results", str(folder)])
-    assert done.exit_code == 0, done.output
 
 
 def test_each_label_is_a_finding_of_its_own(tmp_path: Path, films: list[Path], opened: list[AtWork]) -> None:

@@ -2,16 +2,17 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from services.infer.handlers import findings_of
+from services.infer.handlers import KINDS, findings_of
 from shared.findings import Classification, Finding, KeyImage, Measurement, SourceImage
 from shared.inference import Reading, Unreadable
 from shared.packages.folder import Package
 from shared.packages.manifest import ExplanationTable, Manifest
+from shared.packages.output_tables import OutputKind
 from tests.readings import grid_on
 
 IMAGE = SourceImage(series_instance_uid="1.1", sop_instance_uid="1.2", sop_class_uid="1.3")
@@ -120,9 +121,8 @@ def test_a_finding_names_the_weights_that_gave_it(tmp_path: Path, kind: str) -> 
     assert finding.weights == hashlib.sha256(b"weights").hexdigest()
 
 
-def test_other_kinds_are_refused_in_words() -> None:
-    with pytest.raises(Unreadable, match="'embedding' are not read yet"):
-        findings_of(package({**BINARY, "kind": "embedding"}, patches=False), reading(logit=0.0))
+def test_every_kind_is_read() -> None:
+    assert set(KINDS) == set(get_args(OutputKind))
 
 
 SLICES = tuple(

@@ -49,7 +49,7 @@ MISTAKES = [
     ('kind = "binary"\n', 'kind = "landmark"\ncalibration = { slope = 2.0 }\n', "calibration is of a single number"),
     ('kind = "binary"\n', 'kind = "ordinal"\n', "names its labels"),
     ('kind = "binary"\n', 'kind = "binary"\ngeometry = "angle"\n', 'geometry and of are for kind = "measurement"'),
-    ('kind = "binary"\n', 'kind = "measurement"\nof = "lung"\n', "is no segment output of this package"),
+    ('kind = "binary"\n', 'kind = "measurement"\nof = "lung"\nunit = "mm3"\n', "is no segment output of this package"),
     ('kind = "binary"\n', labelled("ordinal", LABEL), "a scale of two grades or more"),
     ('kind = "binary"\n', labelled("multilabel", LABEL, LABEL), "two labels have one name"),
     ('kind = "binary"\n', labelled("segment", CALIBRATED), "a label has a calibration only where"),

@@ -11,9 +11,10 @@ CODE = {"value": "x", "scheme": "99ISO", "meaning": "x"}
 THREE = [{"name": name, "code": CODE} for name in ("one", "two", "three")]
 
 
-def wrong(shape: list[int], explanation: dict[str, Any] | None = None, **output: Any) -> list[str]:
+def wrong(shape: list[int], explanation: dict[str, Any] | None = None, by: str = "image", **output: Any) -> list[str]:
     manifest = Manifest.model_validate({
-        "schema": 2, "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": [1, 8, 8]}]},
+        "schema": 2, "selector": {}, "grouping": {"by": by},
+        "tensors": {"inputs": [{"name": "image", "shape": [1, 8, 8]}]},
         "package": {"name": "tiny", "version": "1.0.0", "kind": "reader", "title": "t", "intended_use": "i"},
         "outputs": [{"name": "found", "tensor": "t", "kind": "binary", "code": CODE} | output],
         "explanation": explanation or {},
@@ -32,6 +33,14 @@ def wrong(shape: list[int], explanation: dict[str, Any] | None = None, **output:
         ({"kind": "ordinal", "labels": THREE, "activation": "sigmoid"}, [[2]], [[3]]),
         ({"kind": "landmark"}, [[9, 2], [9, 3], [1, 9, 2], [-1, -1]], [[9, 4], [9]]),
         ({"kind": "measurement", "geometry": "angle", "unit": "deg"}, [[4, 2], [4, 3]], [[3, 2]]),
+        ({"kind": "segment", "labels": THREE, "activation": "softmax"}, [[4, 8, 8], [3, 8, 8]], [[2, 8, 8], [8, 8]]),
+        ({"kind": "segment", "labels": THREE, "activation": "sigmoid"}, [[3, 8, 8]], [[4, 8, 8]]),
+        ({"kind": "segment", "labels": THREE, "by": "series"}, [[4, -1, 8, 8]], [[4, 8, 8], [3, 8, 8]]),
+        ({"kind": "segment", "labels": THREE[:1]}, [[8, 8], [1, 8, 8], [2, 8, 8]], [[3, 8, 8], [8]]),
+        ({"kind": "segment", "labels": THREE[:1], "activation": "softmax"}, [[2, 8, 8]], [[1, 8, 8]]),
+        ({"kind": "image"}, [[8, 8], [1, 8, 8]], [[3, 8, 8]]),
+        ({"kind": "image", "by": "series"}, [[4, 8, 8], [1, -1, 8, 8]], [[8, 8]]),
+        ({"kind": "embedding"}, [[128], [128, 1, 1]], [[2, 128]]),
         ({"kind": "measurement", "geometry": "length", "unit": "mm"}, [[2, 2]], [[4, 2]]),
     ],
 )
@@ -46,6 +55,7 @@ def test_a_kind_takes_its_shapes(output: dict[str, Any], right: list[list[int]],
         ({"kind": "additive_patches"}, [[8, 8], [1, 8, 8]], [[8], [2, 8, 8]]),
         ({"kind": "slice_weights"}, [[-1], [30]], [[2, 30]]),
         ({"kind": "concepts", "concepts": THREE}, [[3]], [[4]]),
+        ({"kind": "attribution_map"}, [[8, 8], [1, 4, 4]], [[3, 4, 4]]),
     ],
 )
 def test_an_explanation_takes_its_shapes(
