@@ -12,10 +12,8 @@ from shared import metrics
 from shared.findings import SourceImage
 from shared.imaging.frames import Frame
 from shared.imaging.grid import Box, Grid, NoVolume
-from shared.imaging.volume import Volume
 from shared.packages.folder import Package
-from shared.packages.manifest import Tensor
-from shared.rows import Row, Unreadable, fits, image_batches, series_row
+from shared.rows import Row, Unreadable, image_batches, series_row
 from shared.serving.models import Models
 
 __all__ = ["Reading", "Unreadable", "read_images", "read_series"]
@@ -32,6 +30,7 @@ class Reading:
     grid: Grid
     blank: bool
     outputs: Mapping[str, NDArray[np.float32]]  # by tensor, without the row's dimension
+    missing: tuple[str, ...] = ()  # tags of features that the header does not say
 
     @property
     def source(self) -> SourceImage:
@@ -98,34 +97,24 @@ def read_series(package: Package, frames: Sequence[Frame], models: Models, timeo
         Unreadable, UndecodablePixels, ModelUnavailable, ModelRefused: as `read_images`; and where the slices have no
             common shape, or are more than can be sent.
     """
-    manifest = package.manifest
-    if manifest.grouping.by != "series":
-        raise Unreadable(f"{package.name} reads a whole {manifest.grouping.by}, not a series")
-    row = series_row(package, frames)
-    inputs = {tensor.name: _of_series(package, tensor, row.volume) for tensor in manifest.tensors.inputs}
-    outputs = {tensor: values[0] for tensor, values in _asked(package, inputs, 1, models, timeout_s).items()}
-    return Reading(row.volume.grid, row.blank, outputs)
-
-
-def _of_series(package: Package, tensor: Tensor, volume: Volume) -> NDArray[np.float32]:
-    """One input of a series' row, with the row's dimension first."""
-    if tensor.source == "slice_mask":
-        return np.ones((1, volume.shape[0]), np.float32)
-    if tensor.source != "pixels":
-        raise Unreadable(f"{package.name}: input {tensor.name} is of {tensor.source}, which are not made yet")
-    if not fits(tensor.shape, volume.array.shape):
-        given = list(volume.array.shape)
-        raise Unreadable(f"the prepared series has shape {given}, {package.name} takes {tensor.shape}")
-    return volume.array[np.newaxis]
+    if package.manifest.grouping.by != "series":
+        raise Unreadable(f"{package.name} reads a whole {package.manifest.grouping.by}, not a series")
+    (reading,) = _read(package, [series_row(package, frames)], models, timeout_s)
+    return reading
 
 
 def _read(package: Package, batch: list[Row], models: Models, timeout_s: float) -> list[Reading]:
-    inputs = {package.manifest.tensors.pixels.name: np.stack([row.image for row in batch])}
+    inputs = {name: _together([row.inputs[name] for row in batch]) for name in batch[0].inputs}
     outputs = _asked(package, inputs, len(batch), models, timeout_s)
     return [
-        Reading(row.volume.grid, row.blank, {tensor: values[n] for tensor, values in outputs.items()})
+        Reading(row.volume.grid, row.blank, {tensor: values[n] for tensor, values in outputs.items()}, row.missing)
         for n, row in enumerate(batch)
     ]
+
+
+def _together(rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """With the rows' dimension; a single one, which may be large, is not copied."""
+    return np.stack(rows) if len(rows) > 1 else rows[0][np.newaxis]
 
 
 def _asked(

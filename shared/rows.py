@@ -5,7 +5,7 @@ batches are in memory, however long the series.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,11 +13,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.imaging.features import FeatureReader, NoFeature
 from shared.imaging.frames import Frame
 from shared.imaging.grid import NoVolume
 from shared.imaging.steps import Preparation, StepError, compile_steps
 from shared.imaging.volume import Volume
 from shared.packages.folder import Package
+from shared.packages.manifest import Tensor
 
 MOST_ROWS = 16
 """Rows that are sent at once."""
@@ -27,6 +29,7 @@ MOST_SERIES_BYTES = 1 << 30
 """Bytes of a whole series' input: Triton holds it several times."""
 _THREADS = 2
 
+Features = Mapping[str, FeatureReader]  # by input
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -37,15 +40,22 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """What the model reads at once: a prepared volume; `blank` is whether the images had no contrast at all."""
+    """What the model reads at once: each input by its name, and the prepared volume that the pixels are of.
 
+    `blank` is whether the images had no contrast at all; `missing` names what the header does not say and was stood in
+    for.
+    """
+
+    inputs: Mapping[str, NDArray[np.float32]]
     volume: Volume
     blank: bool
+    missing: tuple[str, ...] = ()
 
-    @property
-    def image(self) -> NDArray[np.float32]:
-        """(channels, rows, columns) of the one slice of a single image."""
-        return self.volume.array[:, 0]
+
+@dataclass(frozen=True)
+class _Prepared:
+    volume: Volume
+    blank: bool
 
 
 def image_batches(package: Package, frames: Sequence[Frame]) -> Iterator[list[Row]]:
@@ -55,9 +65,13 @@ def image_batches(package: Package, frames: Sequence[Frame]) -> Iterator[list[Ro
         Unreadable: the steps are unknown, or the prepared input does not fit its tensor.
         UndecodablePixels: a frame's pixels can't be had.
     """
-    prepare = _steps(package)
+    prepare, features = _steps(package), _features(package)
+
+    def row(frame: Frame) -> Row:
+        return _image_row(package, frame, prepare, features)
+
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
-        yield from _batches(_in_order(pool, lambda frame: _row(package, frame, prepare), frames, _ahead(frames)))
+        yield from _batches(_in_order(pool, row, frames, _ahead(frames)))
 
 
 def series_row(package: Package, frames: Sequence[Frame]) -> Row:
@@ -68,14 +82,15 @@ def series_row(package: Package, frames: Sequence[Frame]) -> Row:
             be sent.
     """
     prepare = _steps(package)
-    slices: list[Row] = []
+    slices: list[_Prepared] = []
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
         for row in _in_order(pool, lambda frame: _prepared(frame, prepare.of_slice), frames, _ahead(frames)):
             slices.append(row)
             _bounded(len(frames) * row.volume.array.nbytes, len(frames), row.volume)
     volume = _applied(prepare.of_whole, _applied(Volume.stacked, [row.volume for row in slices]))
     _bounded(volume.array.nbytes, volume.shape[0], volume)
-    return Row(_finite(volume), all(row.blank for row in slices))
+    whole = _Prepared(_finite(volume), all(row.blank for row in slices))
+    return _row(package, whole, volume.array, frames[0], _features(package))
 
 
 def _bounded(size: int, slices: int, volume: Volume) -> None:
@@ -88,7 +103,7 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     batch: list[Row] = []
     for row in rows:
         full = len(batch) >= MOST_ROWS or (len(batch) + 1) * row.volume.array.nbytes > MOST_BYTES
-        if batch and (full or batch[0].image.shape != row.image.shape):
+        if batch and (full or batch[0].volume.shape != row.volume.shape):
             yield batch
             batch = []
         batch.append(row)
@@ -96,20 +111,50 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _row(package: Package, frame: Frame, prepare: Preparation) -> Row:
-    row = _prepared(frame, prepare)
-    if row.volume.shape[0] != 1:
-        raise Unreadable(f"an image became {row.volume.shape[0]} slices: {package.name} reads single images")
-    wanted, given = package.manifest.tensors.pixels.shape, row.image.shape
-    if not fits(wanted, given):
-        raise Unreadable(f"the prepared image has shape {list(given)}, {package.name} takes {wanted}")
-    return row
+def _image_row(package: Package, frame: Frame, prepare: Preparation, features: Features) -> Row:
+    one = _prepared(frame, prepare)
+    if one.volume.shape[0] != 1:
+        raise Unreadable(f"an image became {one.volume.shape[0]} slices: {package.name} reads single images")
+    return _row(package, one, one.volume.array[:, 0], frame, features)
 
 
-def _prepared(frame: Frame, prepare: Callable[[Volume], Volume]) -> Row:
+def _row(package: Package, made: _Prepared, pixels: NDArray[np.float32], first: Frame, features: Features) -> Row:
+    """The row with every input that the manifest names."""
+    inputs: dict[str, NDArray[np.float32]] = {}
+    missing: list[str] = []
+    for tensor in package.manifest.tensors.inputs:
+        if tensor.source == "features":
+            inputs[tensor.name], without = _read_features(package, tensor, features, first)
+            missing += without
+        else:
+            inputs[tensor.name] = np.ones(made.volume.shape[0], np.float32) if tensor.source == "slice_mask" else pixels
+        if not _fits(tensor.shape, inputs[tensor.name].shape):
+            what, given = package.manifest.grouping.by, list(inputs[tensor.name].shape)
+            said = f"the prepared {what} has shape" if tensor.source == "pixels" else f"input {tensor.name} has shape"
+            raise Unreadable(f"{said} {given}, {package.name} takes {tensor.shape}")
+    return Row(inputs, made.volume, made.blank, tuple(missing))
+
+
+def _features(package: Package) -> Features:
+    inputs = package.manifest.tensors.inputs
+    return {tensor.name: FeatureReader(tensor.features) for tensor in inputs if tensor.source == "features"}
+
+
+def _read_features(
+    package: Package, tensor: Tensor, features: Features, frame: Frame
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    if not tensor.features:
+        raise Unreadable(f"{package.name}: the manifest does not say what the numbers of input {tensor.name} are")
+    try:
+        return features[tensor.name].read(frame)
+    except NoFeature as error:
+        raise Unreadable(f"{package.name}: {error}") from None
+
+
+def _prepared(frame: Frame, prepare: Callable[[Volume], Volume]) -> _Prepared:
     volume = Volume.of([frame])
     blank = bool(volume.array.min() == volume.array.max())
-    return Row(_finite(_applied(prepare, volume)), blank)
+    return _Prepared(_finite(_applied(prepare, volume)), blank)
 
 
 def _applied(prepare: Callable[[Item], Volume], item: Item) -> Volume:
@@ -138,8 +183,7 @@ def _steps(package: Package) -> Preparation:
         raise Unreadable(f"{package.name}: {error}") from None
 
 
-def fits(wanted: Sequence[int], given: Sequence[int]) -> bool:
-    """Whether a tensor of shape `wanted`, in which -1 is any size, takes an array of shape `given`."""
+def _fits(wanted: Sequence[int], given: Sequence[int]) -> bool:
     return len(wanted) == len(given) and all(want in (-1, have) for want, have in zip(wanted, given, strict=True))
 
 

@@ -42,6 +42,7 @@ def judge_readings(
         name=output.name, code=output.code, package=package.name, version=package.version,
         weights=package.weights_digest(),
         use_mark=package.manifest.package.use_mark, sources=tuple(source for source, _ in scored),
+        missing=tuple(dict.fromkeys(tag for reading in readings for tag in reading.missing)),
         series_instance_uid=series_instance_uid, value=value, unit=gate.unit, range=output.range,
         verdict=judgement.verdict, warn_below=warn_below, hold_below=hold_below, flag_above=gate.flag_above,
         instances=tuple(InstanceScore(image=source, score=score) for source, score in scored),

@@ -94,6 +94,7 @@ class Answer:
             "package": self.package.name, "version": self.package.version,
             "weights": self.package.weights_digest(), "use_mark": manifest.use_mark,
             "sources": self.reading.sources, "confidence": self.confidence, "site": self.output.site,
+            "missing": self.reading.missing,
         }  # fmt: skip
 
     def threshold(self, label: Label | None = None) -> float:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.packages.input_tables import Feature
 from shared.packages.output_tables import OUTPUT_NAME, Coded, Output, Table
 from shared.result_profiles import DICOM_KINDS, DicomKind
 
@@ -74,13 +75,22 @@ class Tensor(Table):
     """A tensor that goes into the model, without the batch dimension; -1 is any size.
 
     `source` says what fills it: the prepared pixels ([channels, rows, columns] by image, [channels, slices, rows,
-    columns] by series or study), a mask of real slices ([slices]), or features ([n]) that steps took from the header.
+    columns] by series or study), a mask of real slices ([slices]), or features ([n]) from the header.
     """
 
     name: str
     dtype: Literal["FP32"] = "FP32"
     shape: list[int]
     source: Literal["pixels", "slice_mask", "features"] = "pixels"
+    features: list[Feature] = []
+
+    @model_validator(mode="after")
+    def _one_place_a_feature(self) -> Self:
+        if self.features and self.source != "features":
+            raise ValueError('features are of an input with source = "features"')
+        if self.features and self.shape != [len(self.features)]:
+            raise ValueError(f"{len(self.features)} features fill shape = [{len(self.features)}], not {self.shape}")
+        return self
 
 
 class TensorsTable(Table):

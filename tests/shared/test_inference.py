@@ -61,7 +61,7 @@ def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(rows, "MOST_BYTES", 4 * 80 * 3)
     frames = load_frames(write_slices(tmp_path, list(range(60))))
     alive, most, lock = [0], [0], threading.Lock()
-    prepare = rows._row
+    prepare = rows._image_row
 
     def counted(*facts: Any) -> Any:
         with lock:
@@ -75,7 +75,7 @@ def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
                 alive[0] -= len(inputs["image"])
             return super().infer(model_name, inputs, outputs, **more)
 
-    monkeypatch.setattr(rows, "_row", counted)
+    monkeypatch.setattr(rows, "_image_row", counted)
     models = Counting()
     assert len(list(read_images(package(), frames, models, 5))) == 60
     assert max(shape[0] for shape in models.asked) == 3
@@ -159,7 +159,7 @@ def test_a_series_is_one_row_in_the_order_of_its_slices(tmp_path: Path) -> None:
         ({"tensors": {"inputs": [{"name": "image", "shape": [1, 4, -1, -1]}]}}, r"shape \[1, 3, 8, 10\]"),
         ({"grouping": {"by": "study"}}, "reads a whole study"),
         ({"tensors": {"inputs": [*SERIES["tensors"]["inputs"], {"name": "f", "shape": [2], "source": "features"}]}},
-         "input f is of features, which are not made yet"),
+         "does not say what the numbers of input f are"),
     ],
 )  # fmt: skip
 def test_a_series_that_does_not_fit_is_refused_in_words(tmp_path: Path, more: dict[str, Any], said: str) -> None:
@@ -189,6 +189,39 @@ def test_a_prepared_volume_keeps_its_images(tmp_path: Path) -> None:
 def test_a_step_that_cannot_be_done_is_told(tmp_path: Path, step: dict[str, Any], words: str) -> None:
     with pytest.raises(Unreadable, match=words):
         list(read_images(package(preprocess=[step]), load_frames([write(tmp_path, "a")]), Means(), 5))
+
+
+FEATURES = {"name": "about", "shape": [2], "source": "features", "features": [
+    {"tag": "PatientAge", "divide": 100.0}, {"tag": "PatientSex", "values": {"M": 0.0, "F": 1.0}, "missing": 0.5},
+]}  # fmt: skip
+
+
+class Features(Means):
+    """The sum of each row's features."""
+
+    def infer(self, model_name: str, inputs: Any, outputs: Any = None, **more: Any) -> dict[str, Any]:
+        self.about = inputs["about"]
+        return {"mean": inputs["about"].sum(axis=1, keepdims=True)}
+
+
+def test_each_image_has_its_features_and_says_which_were_missing(tmp_path: Path) -> None:
+    ages = {"a": {"PatientAge": "050Y", "PatientSex": "F"}, "b": {"PatientAge": "006M"}}
+    paths = [write(tmp_path, name, InstanceNumber=n, **more) for n, (name, more) in enumerate(ages.items())]
+    made = package(tensors={"inputs": [{"name": "image", "shape": [1, -1, -1]}, FEATURES]})
+    models = Features()
+    readings = list(read_images(made, load_frames(paths), models, 5))
+    assert models.about == pytest.approx(np.array([[0.5, 1.0], [0.005, 0.5]]))
+    assert [reading.missing for reading in readings] == [(), ("PatientSex",)]
+    with pytest.raises(Unreadable, match="does not say PatientAge"):
+        list(read_images(made, load_frames([write(tmp_path, "c", PatientSex="M")]), models, 5))
+
+
+def test_a_series_has_the_features_of_its_first_slice(tmp_path: Path) -> None:
+    paths = [write(tmp_path, f"{n}", InstanceNumber=n, PatientAge=f"0{n}0Y", PatientSex="M") for n in (3, 2)]
+    made = package(grouping=SERIES["grouping"], tensors={"inputs": [SERIES["tensors"]["inputs"][0], FEATURES]})
+    models = Features()
+    inference.read_series(made, load_frames(paths), models, 5)
+    assert models.about == pytest.approx(np.array([[0.2, 0.0]]))
 
 
 def test_a_series_too_large_to_send_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,8 @@ def _text(value: str) -> str:
 
 def _input(tensor: DraftTensor) -> str:
     source = "" if tensor.source == "pixels" else f'\nsource = "{tensor.source}"'
-    return f'[[tensors.inputs]]\nname = "{tensor.name}"\nshape = {list(tensor.shape)}{source}'
+    todo = f"  {TODO}: [[tensors.inputs.features]] with a tag for each number" if tensor.source == "features" else ""
+    return f'[[tensors.inputs]]\nname = "{tensor.name}"\nshape = {list(tensor.shape)}{source}{todo}'
 
 
 def _output(tensor: DraftTensor) -> str:

@@ -12,6 +12,7 @@ from shared.packages.validation.check import Check, ok, unknown, wrong
 def check_folder(package: Package, gates: Sequence[str]) -> Iterator[Check]:
     """The package's folder on its own; `gates` are the names that a package may require."""
     yield _steps(package)
+    yield from _features(package)
     yield from _codes(package)
     yield _gates(package, gates)
     yield _card(package)
@@ -25,6 +26,14 @@ def _steps(package: Package) -> Check:
     except StepError as error:
         return wrong("steps", str(error))
     return ok("steps", ", ".join(step.step for step in package.manifest.preprocess) or "none")
+
+
+def _features(package: Package) -> Iterator[Check]:
+    for tensor in package.manifest.tensors.inputs:
+        if tensor.source == "features" and not tensor.features:
+            yield wrong("features", f"input {tensor.name}: write a [[tensors.inputs.features]] for each of its numbers")
+        elif tensor.features:
+            yield ok("features", f"{tensor.name}: {', '.join(feature.tag for feature in tensor.features)}")
 
 
 def _codes(package: Package) -> Iterator[Check]:
