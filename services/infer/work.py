@@ -113,13 +113,13 @@ class Reader:
         package = self.packages.get((row.package, row.version)) if isinstance(row, Run) else None
         return package.manifest.resources.most_attempts if package else None
 
-    def _flagged(self, package: Package, run: Run) -> set[SourceImage]:
+    def _flagged(self, package: Package, run: Run) -> set[SourceImage] | None:
         gate = package.manifest.grouping.flagged_by
         with self.book.read() as session:
-            return flagged_images(session, run, gate) if gate else set()
+            return flagged_images(session, run, gate) if gate else None
 
     def _read(
-        self, package: Package, flagged: set[SourceImage], instances: Sequence[Instance], keep: Keep
+        self, package: Package, flagged: set[SourceImage] | None, instances: Sequence[Instance], keep: Keep
     ) -> list[Finding]:
         """What the package says, and where it is not sure enough to."""
         try:

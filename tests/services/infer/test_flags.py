@@ -73,13 +73,20 @@ def test_only_what_is_flagged_is_read(tmp_path: Path, book: Book) -> None:
     assert {finding.sources for finding in load_findings(run.findings)} == {(images[0],), (images[2],)}
 
 
-@pytest.mark.parametrize(("scores", "revision"), [([0.1, 0.4], 1), ([0.9, 0.9], 2)], ids=["none", "another revision"])
+@pytest.mark.parametrize(
+    ("scores", "revision", "said"),
+    [
+        ([0.1, 0.4], 1, "flagger flagged no image: there is nothing to read"),
+        ([0.9, 0.9], 2, "flagger could not score these images, so none is known to be worth reading"),
+    ],
+    ids=["none", "another revision"],
+)
 def test_nothing_flagged_is_held_with_that_reason(
-    tmp_path: Path, book: Book, scores: list[float], revision: int
+    tmp_path: Path, book: Book, scores: list[float], revision: int, said: str
 ) -> None:
     run, _ = read(tmp_path, book, scores, revision)
     assert (run.state, run.verdict) == (RunState.HOLDING, "hold")
-    assert run.reason == "flagger flagged no image: there is nothing to read"
+    assert run.reason == said
     assert not run.is_unsure, "it was not for want of confidence"
 
 
