@@ -13,10 +13,10 @@ from shared.findings import SourceImage
 from shared.imaging.frames import Frame
 from shared.imaging.grid import Box, Grid, NoVolume
 from shared.packages.folder import Package
-from shared.rows import Row, Unreadable, image_batches, series_row
+from shared.rows import Nonsense, Row, Unreadable, image_batches, series_row
 from shared.serving.models import Models
 
-__all__ = ["Reading", "Unreadable", "read_images", "read_series"]
+__all__ = ["Nonsense", "Reading", "Unreadable", "read_images", "read_series"]
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,10 @@ def _tensors(package: Package) -> list[str]:
 
 def _checked(package: Package, tensor: str, answer: Mapping[str, Any], rows: int) -> NDArray[np.float32]:
     if tensor not in answer:
-        raise Unreadable(f"{package.name} gives no output {tensor!r}")
+        raise Nonsense(f"{package.name} gives no output {tensor!r}")
     values = np.asarray(answer[tensor], np.float32)
     if values.ndim == 0 or values.shape[0] != rows:
-        raise Unreadable(f"{package.name}: output {tensor!r} has shape {list(values.shape)} for {rows} row(s)")
+        raise Nonsense(f"{package.name}: output {tensor!r} has shape {list(values.shape)} for {rows} row(s)")
     if not np.isfinite(values).all():
-        raise Unreadable(f"{package.name}: output {tensor!r} holds values that are not finite numbers")
+        raise Nonsense(f"{package.name}: output {tensor!r} holds values that are not finite numbers")
     return values

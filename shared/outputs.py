@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from shared.inference import Reading, Unreadable
+from shared.inference import Nonsense, Reading, Unreadable
 from shared.packages.folder import Package
 from shared.packages.output_tables import Calibration, Output
 from shared.packages.shapes import ONE_NUMBER, Shape, fitting, in_words
@@ -28,7 +28,7 @@ def shaped(
     values = reading.outputs[tensor]
     own = fitting(values.shape, patterns)
     if own is None:
-        raise Unreadable(
+        raise Nonsense(
             f"{package.name}: output {tensor!r} has shape {list(values.shape)} a row; {in_words(patterns)} was due"
         )
     return values.reshape(own)

@@ -38,6 +38,10 @@ class Unreadable(Exception):
     """The package can never read this input, or its model answers nonsense; the text is the reason in words."""
 
 
+class Nonsense(Unreadable):
+    """The model's answer is not what the manifest says: the package is at fault, whatever the image."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What the model reads at once: each input by its name, and the prepared volume that the pixels are of.

@@ -87,7 +87,7 @@ def _waiting(session: Session) -> None:
 def _packages(session: Session) -> None:
     metrics.PACKAGE_FAILURES.clear()
     for key, circuit in open_circuits(session).items():
-        metrics.PACKAGE_FAILURES.labels(*key).set(circuit.failures)
+        metrics.PACKAGE_FAILURES.labels(*key).set(circuit.times)
 
 
 def _commitments(session: Session) -> None:

@@ -96,7 +96,7 @@ def marks_of(session: Session, followed: int) -> Marks:
         s.study_instance_uid: [s.state, s.reason, s.attempts, s.lease_owner, s.last_instance_at, s.waiting_since]
         for s in studies
     }
-    left_alone = tuple(sorted((*key, circuit.failures) for key, circuit in open_circuits(session).items()))
+    left_alone = tuple(sorted((*key, circuit.times) for key, circuit in open_circuits(session).items()))
     for study in studies:
         if study.state in (StudyState.GATING, StudyState.RUNNING):
             parts[study.study_instance_uid].append(left_alone)

@@ -44,6 +44,19 @@ def rollback(name: NameArgument, reason: ReasonOption = "", config: ConfigOption
     _choose(name, config, lambda session, installed: roll_back(session, installed, name, actor(), reason))
 
 
+@app.command()
+def lift(name: NameArgument, config: ConfigOption = None) -> None:
+    """Let a package read again that is quarantined or left alone: its model answered nonsense, or not at all."""
+    from shared.store.circuits import lift as close
+
+    page, _ = open_config(config)
+    with opened(page) as book, book.write() as session:
+        versions = close(session, name)
+    if not versions:
+        fail(f"{name} is neither quarantined nor left alone", 1)
+    print(f"{name} {', '.join(versions)}: its runs go on")
+
+
 def _choose(name: str, config: Path | None, choose: Callable[[Session, Installed], PackageChoice]) -> None:
     page, _ = open_config(config)
     installed = Installed(repository(config), page.packages)

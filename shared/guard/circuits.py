@@ -12,10 +12,11 @@ from sqlmodel import Session
 
 from shared.guard.settings import Guard
 from shared.packages.folder import Package
+from shared.rows import Nonsense
 from shared.serving import ModelRefused, Models, ModelUnavailable
 from shared.stage import Retry
 from shared.store import Book
-from shared.store.circuits import Circuit
+from shared.store.circuits import QUARANTINED, Circuit
 from shared.store.clock import database_now
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ class Circuits:
         except ModelUnavailable as error:
             after = self._failed(package, str(error)) if self.models.live() else None
             raise Retry(f"{package.name} does not answer: {error}", after) from error
+        except Nonsense as error:
+            if not package.is_gate:  # studies wait for gates: a gate that fails says what its manifest says
+                self._spoke_nonsense(package, str(error))
+            raise
         except ModelRefused:
             self._answered(package)
             raise
@@ -65,6 +70,16 @@ class Circuits:
         )
         return pause * random.uniform(1.1, 1.5)
 
+    def _spoke_nonsense(self, package: Package, reason: str) -> None:
+        """Counts it; so many in a row are no matter of one odd image, and its runs wait until a person lifts it."""
+        with self.book.write() as session:
+            circuit = _circuit(session, package)
+            circuit.nonsense, circuit.reason = circuit.nonsense + 1, reason
+            if circuit.nonsense >= self.settings.nonsense:
+                circuit.open_until = QUARANTINED
+                log.error("quarantined, its runs wait package=%s version=%s", package.name, package.version)
+            session.add(circuit)
+
     def _open_until(self, failures: int, now: datetime) -> datetime | None:
         beyond = failures - self.settings.failures
         if beyond < 0:
@@ -76,13 +91,15 @@ class Circuits:
         key = (package.name, package.version)
         with self.book.read() as session:
             circuit = session.get(Circuit, key)
-            if circuit is None or not circuit.failures:
+            if circuit is None or circuit.is_quarantined or not (circuit.failures or circuit.nonsense):
                 return
         with self.book.write() as session:
             circuit = session.get_one(Circuit, key, with_for_update=True)
+            if circuit.is_quarantined:
+                return
             if circuit.open_until is not None:
                 log.info("answers again, and its runs go on package=%s", package.name)
-            circuit.failures, circuit.open_until, circuit.reason = 0, None, ""
+            circuit.failures, circuit.nonsense, circuit.open_until, circuit.reason = 0, 0, None, ""
             session.add(circuit)
 
 
@@ -90,5 +107,5 @@ def _circuit(session: Session, package: Package) -> Circuit:
     """The package's row, made where there is none, and locked."""
     key = {"package": package.name, "version": package.version}
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(Circuit).values(**key, failures=0, reason="").on_conflict_do_nothing())
+    session.execute(insert(Circuit).values(**key, failures=0, nonsense=0, reason="").on_conflict_do_nothing())
     return session.get_one(Circuit, tuple(key.values()), with_for_update=True)

@@ -3,7 +3,7 @@
 In the book, so that every worker of gate and infer, on every host, sees what one has found out, and so does the page.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Column, Text
 from sqlmodel import Field, Session, SQLModel, col, select
@@ -11,6 +11,8 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from shared.store.tables import Run, UtcDateTime
 from shared.study import RunState
 
+QUARANTINED = datetime(9999, 1, 1, tzinfo=UTC)
+"""Until when a quarantine lasts by itself."""
 Key = tuple[str, str]
 """A package's name and version."""
 
@@ -21,12 +23,32 @@ class Circuit(SQLModel, table=True):
     package: str = Field(primary_key=True, max_length=64)
     version: str = Field(primary_key=True, max_length=32)
     failures: int = 0  # in a row: no answer in time, or not there while its server is
+    nonsense: int = 0  # in a row: answers that are not what the manifest says
     open_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # after it, one at a time may try
     reason: str = Field(default="", sa_column=Column(Text))  # of the last failure
 
     @property
     def key(self) -> Key:
         return self.package, self.version
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether nothing is tried until a person lifts it."""
+        return self.open_until is not None and self.open_until >= QUARANTINED
+
+    @property
+    def times(self) -> int:
+        """What it is open for, in a row."""
+        return self.nonsense if self.is_quarantined else self.failures
+
+
+def lift(session: Session, package: str) -> list[str]:
+    """Closes the circuits of a package; the versions that were left alone or quarantined."""
+    rows = [circuit for circuit in open_circuits(session).values() if circuit.package == package]
+    for circuit in rows:
+        circuit.failures, circuit.nonsense, circuit.open_until, circuit.reason = 0, 0, None, ""
+        session.add(circuit)
+    return sorted(circuit.version for circuit in rows)
 
 
 def open_circuits(session: Session) -> dict[Key, Circuit]:
@@ -41,5 +63,8 @@ def why_it_waits(run: Run, circuits: dict[Key, Circuit]) -> str:
     circuit = circuits.get((run.package, run.version))
     if circuit is None or circuit.open_until is None or run.state != waits:
         return ""
+    if circuit.is_quarantined:
+        words = f"its model answered nonsense {circuit.nonsense} times in a row: {circuit.reason}"
+        return f"{run.package} {run.version} is quarantined, since {words}; lift it, or use another version and replay"
     times = f"{circuit.failures} times in a row"
     return f"{run.package} waits, since its model failed {times}: {circuit.reason}; it is tried from time to time"

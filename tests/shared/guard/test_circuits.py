@@ -9,9 +9,11 @@ from sqlmodel import select
 from shared.guard.circuits import Circuits
 from shared.guard.rooms import READERS, Rooms
 from shared.guard.settings import Guard
+from shared.rows import Nonsense
 from shared.serving import ModelRefused, ModelUnavailable
-from shared.stage import Retry, Stage, run_next, waiting
+from shared.stage import GiveUp, Retry, Stage, run_next, waiting
 from shared.store import Circuit, Run, Study, utc_now
+from shared.store.circuits import lift
 from shared.store.views import study_view
 from shared.study import RunEvent, RunState, StudyEvent
 from tests.books import Maker
@@ -50,9 +52,12 @@ class Infer:
         self.asked.append(package.name)
         self.runs.append(run_id)
         with self.circuits.asking(package):
-            if package is SICK and self.server.error:
-                raise self.server.error
+            self.ask(package)
         return lambda session, row: Maker(session).moves(row, RunEvent.READ)
+
+    def ask(self, package):
+        if package is SICK and self.server.error:
+            raise self.server.error
 
     def go_on(self):
         """As often as there is something to do, up to a bound."""
@@ -172,3 +177,66 @@ def test_runs_of_a_version_that_is_gone_are_taken_up_to_end_with_that_reason(boo
     worker.go_on()
     gone = Stage("infer", Run, (RunState.READY,), worker.work, within=Rooms(READERS, LEASE, {}).within)
     assert waiting(book, gone) == 3, "all but the one that waits for its own next attempt"
+
+
+class Nonsensical(Infer):
+    """A worker that gives up what it can't understand, as infer does; `answers` tells whether each makes sense."""
+
+    def __init__(self, book, answers, **settings):
+        super().__init__(book, Server(), **settings)
+        self.answers = list(answers)
+
+    def work(self, run_id):
+        try:
+            return super().work(run_id)
+        except Nonsense as error:
+            raise GiveUp(str(error)) from None
+
+    def ask(self, package):
+        if package is SICK and not self.answers.pop(0):
+            raise Nonsense("output 'logit' holds values that are not finite numbers")
+
+
+def test_a_package_that_answers_nonsense_is_quarantined_until_it_is_lifted(book):
+    ready(book, SICK, 5)
+    ready(book, WELL, 2)
+    infer = Nonsensical(book, [False, False, False, True, True], nonsense=3)
+    infer.go_on()
+    assert infer.asked.count(SICK.name) == 3, "then nobody asks any more"
+    assert sorted(states(book, SICK)) == [RunState.FAILING] * 3 + [RunState.READY] * 2
+    assert states(book, WELL) == [RunState.READ] * 2, "the others go on"
+    with book.read() as session:
+        run = session.exec(select(Run).where(Run.package == SICK.name, Run.state == RunState.READY)).first()
+        view = study_view(session, session.get_one(Study, run.study_instance_uid))
+    assert any("is quarantined" in r.waits and "not finite" in r.waits for r in view.runs)
+    with book.write() as session:
+        assert lift(session, SICK.name) == [SICK.version]
+    infer.go_on()
+    assert sorted(states(book, SICK)) == [RunState.FAILING] * 3 + [RunState.READ] * 2
+
+
+def test_one_odd_answer_is_no_quarantine(book):
+    ready(book, SICK, 6)
+    infer = Nonsensical(book, [False, False, True, False, False, True], nonsense=3)
+    infer.go_on()
+    assert infer.asked.count(SICK.name) == 6, "an answer that makes sense begins the count anew"
+    with book.write() as session:
+        assert lift(session, SICK.name) == []
+
+
+def test_an_answer_that_was_on_its_way_lifts_no_quarantine(book):
+    circuits = Circuits(book, Server(), Guard(nonsense=1))
+    with pytest.raises(Nonsense), circuits.asking(SICK):
+        raise Nonsense("NaN")
+    with circuits.asking(SICK):
+        pass
+    assert circuit(book).is_quarantined
+
+
+def test_a_gate_is_never_quarantined_for_studies_wait_for_it(book):
+    gate = next(package for package in PACKAGES.values() if package.is_gate)
+    circuits = Circuits(book, Server(), Guard(nonsense=1))
+    with pytest.raises(Nonsense), circuits.asking(gate):
+        raise Nonsense("NaN")
+    with book.read() as session:
+        assert session.get(Circuit, (gate.name, gate.version)) is None
