@@ -95,6 +95,7 @@ class Book:
     @contextmanager
     def _migration_lock(self) -> Iterator[Connection]:
         with self._writing.connect() as connection:
+            connection.begin()  # else Alembic commits each step on SQLite, and another process comes in between
             if connection.dialect.name == "postgresql":
                 driver: Any = connection.connection.driver_connection
                 usual, driver.longest_silence = (

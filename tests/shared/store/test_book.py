@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from alembic import command
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -59,6 +59,27 @@ def test_processes_that_start_at_once_may_all_migrate(database_url):
     code = f"from shared.store import open_book; open_book({database_url!r}).migrate()"
     processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) for _ in range(4)]
     assert [process.wait(120) for process in processes] == [0, 0, 0, 0]
+
+
+def test_a_schema_is_brought_forward_whole_or_not_at_all(database_url, monkeypatch):
+    make = op.create_table
+
+    def until_the_circuits(name, *columns, **more):
+        if name == "circuit":
+            raise OSError("the disk is full")
+        return make(name, *columns, **more)
+
+    monkeypatch.setattr(op, "create_table", until_the_circuits)
+    book = open_book(database_url)
+    try:
+        with pytest.raises(OSError, match="full"):
+            book.migrate()
+        assert book.schema()[0] is None, "nobody can come in between: the steps before are taken back"
+        monkeypatch.undo()
+        book.migrate()
+        assert len(set(book.schema())) == 1
+    finally:
+        book.close()
 
 
 def test_bells_ring_after_the_commit_and_not_after_a_failure(book):
