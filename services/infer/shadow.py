@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import exists, not_
 from sqlalchemy.sql import ColumnElement
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from services.infer.flags import NothingFlagged
 from services.infer.settings import Settings
@@ -16,6 +16,8 @@ from services.infer.work import Reader
 from shared.findings import ArrayFile, dump_findings
 from shared.stage import GiveUp, Save, Stage
 from shared.store import Run, ShadowRun
+from shared.store.circuits import Circuit
+from shared.store.clock import database_now
 from shared.store.moves import Row, move
 from shared.study import RunState, ShadowEvent, ShadowState
 from shared.versions.shadows import differ
@@ -61,9 +63,14 @@ def unkept(name: str, array: NDArray[Any]) -> ArrayFile:
     return ArrayFile(path=name, digest="", shape=array.shape, dtype=str(array.dtype))
 
 
-def no_run_waits(_session: Session) -> list[ColumnElement[bool]]:
-    """For the stage's `within`: every shadow while no run is or can be read, else none."""
-    return [not_(exists().where(Run.state == RunState.READY))]  # type: ignore[arg-type]
+def no_run_waits(session: Session) -> list[ColumnElement[bool]]:
+    """For the stage's `within`: every shadow while no run is or can be read, else none. Runs of a package that is left
+    alone or quarantined can't be."""
+    alone = exists().where(
+        col(Circuit.package) == col(Run.package), col(Circuit.version) == col(Run.version),
+        col(Circuit.open_until) > database_now(session),
+    )  # fmt: skip
+    return [not_(exists().where(col(Run.state) == RunState.READY, not_(alone)))]
 
 
 def shadow_stage(reader: Reader, only: Callable[[], list[ColumnElement[bool]]], settings: Settings) -> Stage:

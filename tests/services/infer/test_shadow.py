@@ -15,6 +15,7 @@ from shared.serving import Models, open_models
 from shared.settings import Core
 from shared.stage import Stage, run_next, waiting
 from shared.store import Book, Delivery, Outbox, Run, ShadowRun, Study
+from shared.store.circuits import QUARANTINED, Circuit
 from shared.store.moves import move
 from shared.study import RunEvent, RunState, StudyState
 from shared.versions.choice import use
@@ -92,6 +93,15 @@ def test_it_is_read_when_no_run_waits_and_compared_and_nothing_else(reader: Read
         assert session.get_one(Run, run.id).findings == run.findings
         assert not session.exec(select(Delivery)).all()
         assert len(session.exec(select(Outbox)).all()) == told, "nobody outside is told"
+
+
+def test_a_run_that_nothing_is_tried_of_holds_no_shadow_up(reader: Reader) -> None:
+    run, stage = read(reader), shadow_stage(reader, list, Settings())
+    with reader.book.write() as session:
+        session.get_one(Run, run.id).state = RunState.READY
+        session.add(Circuit(package=run.package, version=run.version, nonsense=3, open_until=QUARANTINED))
+    assert run_next(reader.book, stage)
+    assert shadow_of(reader.book).state == "read"
 
 
 def test_its_failure_is_its_own(reader: Reader, installed: Installed) -> None:
