@@ -116,6 +116,7 @@ def test_the_same_images_give_the_same_run_and_late_images_supersede_it(book, pa
     (first,) = runs_of(book)
     with book.write() as session:
         move(session, session.get(Run, first), RunEvent.GAVE_UP, "x")
+        move(session, session.get(Run, first), RunEvent.REASON_REPORTED, "x")
         study = session.get(Study, "1.2")
         move(session, study, StudyEvent.GAVE_UP, "x")
         move(session, study, StudyEvent.REPLAYED)
