@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from shared.cli.main import app
 from shared.packages.installed import Installed
 from shared.store import Book
+from shared.store.circuits import QUARANTINED, Circuit, open_circuits
 from shared.versions.choice import standing
 from tests.books import new_book
 from tests.versioned import NAME, add_version
@@ -43,6 +44,17 @@ def test_a_version_is_used_canaried_and_rolled_back(tmp_path: Path, page: Path) 
         assert stands(book, page) == ("2.0.0", "", 0.0)
         code, said = run(page, "rollback", NAME)
         assert (code, "nothing read before version 2.0.0" in said) == (1, True)
+
+
+def test_a_quarantine_is_lifted_and_the_others_stay(tmp_path: Path, page: Path) -> None:
+    with new_book("sqlite", tmp_path) as book:
+        assert run(page, "lift", NAME) == (1, f"isocenter: {NAME} is neither quarantined nor left alone")
+        with book.write() as session:
+            for name in (NAME, "other"):
+                session.add(Circuit(package=name, version="1.0.0", nonsense=3, open_until=QUARANTINED, reason="NaN"))
+        assert run(page, "lift", NAME) == (0, f"{NAME} 1.0.0: its runs go on")
+        with book.read() as session:
+            assert [key[0] for key in open_circuits(session)] == ["other"]
 
 
 @pytest.mark.parametrize(
