@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.phantoms.body_pet import body_pet
 
 MOST_SUV = 15.0
-SPACINGS = (120, 160, 200)  # slices from thigh to head: 8.75 to 5.25 mm
+SLICES = (120, 160, 200)  # from thigh to head: 8.75 to 5.25 mm apart
 TRAINING_SEED, CALIBRATION_SEED, HELD_OUT_SEED = 20_000, 600_000, 800_000
 
 
@@ -52,6 +52,6 @@ def load_pool(folder: Path, first_seed: int, people: int) -> Slices:
 
 
 def _person(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int64]]:
-    scan = body_pet(seed, slices=SPACINGS[seed % len(SPACINGS)], size=SIZE)
+    scan = body_pet(seed, slices=SLICES[seed % len(SLICES)], size=SIZE)
     pixels = np.round(prepare(scan.volume) * 255).astype(np.uint8)
     return pixels, scan.shows, np.full(len(pixels), seed)

@@ -1,6 +1,6 @@
 """Trains, calibrates, measures and exports pet_slices from generated phantoms.
 
-    python model_repository/pet_slices/recipe.py --out DIR --minutes 2.5 [--people 200] [--compare 24]
+    python model_repository/pet_slices/recipe.py --out DIR --minutes 2.5 [--people 160] [--compare 9]
 
 DIR gets the phantoms, the checkpoints (an interrupted run goes on from them), 1/model.onnx, golden/rows.npz,
 validation.csv and validation.json. `--compare N` also shows, on N people, what splitting by slice does to the figures.
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything the recipe makes")
     parser.add_argument("--data", type=Path, help="not taken: there are no labels but the phantoms' own")
     parser.add_argument("--minutes", type=float, default=2.5, help="CPU minutes of training (default 2.5)")
-    parser.add_argument("--people", type=int, default=200, help="people to train on (default 200)")
+    parser.add_argument("--people", type=int, default=160, help="people to train on (default 160)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compare", type=int, default=0, metavar="N", help="people of the comparison of splits")
     given = parser.parse_args()
