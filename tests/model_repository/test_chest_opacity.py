@@ -1,7 +1,6 @@
 """The shipped chest_opacity: its map adds up, each patch stands alone, and it points at what was planted."""
 
 import re
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from shared.imaging.steps import compile_steps
 from shared.imaging.volume import Volume
 from shared.packages.folder import load_package
 from shared.phantoms.chest_dx import ChestRadiograph, chest_radiograph
+from tests.recipes import outputs_of, recipe_of
 
 FOLDER = Path(__file__).parents[2] / "model_repository" / "chest_opacity"
 UNSEEN = range(300, 324)  # training starts at 1000, the demo uses 1 to 20
@@ -147,13 +147,7 @@ def test_the_card_states_the_figures_of_the_manifest() -> None:
 
 
 def test_the_recipe_s_network_exports_to_the_shipped_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch", reason="torch is in the train extra only")
-    pytest.importorskip("onnx", reason="onnx is in the train extra only")
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for name in ("recipe", "network", "pool", "training", "validation"):  # another package may have its own
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    recipe = __import__("recipe")
+    recipe = recipe_of(FOLDER, monkeypatch)
     recipe.export(recipe.PatchNetwork(), tmp_path / "model.onnx")
-    fresh = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    for shipped, made in zip(_session().get_outputs(), fresh.get_outputs(), strict=True):
-        assert (shipped.name, shipped.shape[1:]) == (made.name, made.shape[1:])
+    shipped, made = outputs_of(FOLDER / "1" / "model.onnx"), outputs_of(tmp_path / "model.onnx")
+    assert [(name, shape[1:]) for name, shape in made] == [(name, shape[1:]) for name, shape in shipped]

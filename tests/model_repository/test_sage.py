@@ -1,11 +1,9 @@
 """The shipped sage_chest_opacity: what it says of phantoms, as they are and spoilt; its recipe, for another one."""
 
-import importlib
 import json
 import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnxruntime
@@ -24,12 +22,12 @@ from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
 from tests.readings import grid_on
+from tests.recipes import recipe_of
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 FOLDER = REPOSITORY / "sage_chest_opacity"
 OUTPUTS = ["similarity", "knn", "reconstruction", "confidence"]
 UNSEEN = range(300, 316)  # training starts at 1000, the demo uses 1 to 20
-RECIPE_MODULES = ("recipe", *(path.stem for path in FOLDER.glob("sage_*.py")))
 
 
 @cache
@@ -180,18 +178,8 @@ def _tiny_package(folder: Path) -> None:
     )
 
 
-def _recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The recipe with its modules, beside those of other packages."""
-    for name in ("torch", "onnx", "matplotlib"):
-        pytest.importorskip(name, reason=f"{name} is in the train extra only")
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for name in RECIPE_MODULES:  # another package may have its own
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module("recipe")
-
-
 def test_a_folder_of_dicom_never_has_a_patient_in_two_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = _recipe(monkeypatch)
+    recipe = recipe_of(FOLDER, monkeypatch, "matplotlib")
     lines = ["file,label"]
     for number in range(24):
         visit = Visit(Patient("TEST^NOBODY", f"P{number // 2}"), f"V{number}")
@@ -213,7 +201,7 @@ def test_a_folder_of_dicom_never_has_a_patient_in_two_parts(tmp_path: Path, monk
 
 
 def test_the_recipe_builds_a_gate_for_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = _recipe(monkeypatch)
+    recipe = recipe_of(FOLDER, monkeypatch, "matplotlib")
     _tiny_package(tmp_path / "tiny")
     sys.modules["torch"].set_num_threads(1)
     plan = recipe.Plan(minutes=0.05, training=64, calibration=48, held_out=32, spoilt=3)
