@@ -219,6 +219,10 @@ class Segment(Frozen):
     area_mm2: float | None = None  # of a single image, where its pixels have a size
 
 
+COUNTS_FROM = 0.5
+"""From this probability on a pixel of a fractional segment counts: in its size, and as a mask where one is drawn."""
+
+
 class Segmentation(_Finding):
     """Which pixels are what: `placed` holds labels (uint8), or one segment's probability (float32, fractional)."""
 

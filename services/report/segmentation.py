@@ -36,7 +36,6 @@ LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage
 SOP_CLASSES = (SegmentationStorage, LABEL_MAP)
 Outlined = Classification | OrdinalGrade | Measurement
 _COLOURS = ((62.0, 48.0, 55.0), (70.0, -12.0, -35.0), (89.0, -13.0, 76.0), (64.0, -48.0, 15.0))  # as on the pictures
-_THRESHOLD = 0.5  # that of the volume in the report
 Pixels = NDArray[Any]
 
 
@@ -82,7 +81,7 @@ def _pixels(facts: RunFacts, finding: findings.Segmentation, plates: Plates) -> 
     pixels = on_layers(facts, finding.placed, plates)
     if not _is_thresholded(facts, finding):
         return pixels
-    return np.where(pixels >= _THRESHOLD, finding.segments[0].number, 0)
+    return np.where(pixels >= findings.COUNTS_FROM, finding.segments[0].number, 0)
 
 
 def _is_thresholded(facts: RunFacts, finding: findings.Segmentation) -> bool:
@@ -145,7 +144,7 @@ def _segment(
     """The tracking identifier is the report's: so the two find each other."""
     tracking = of_segment(Tracking(facts), finding, segment)
     usual = CIELabColor(*_COLOURS[(number - 1) % len(_COLOURS)])
-    said = f", probability {_THRESHOLD} or more" if _is_thresholded(facts, finding) else ""
+    said = f", probability {findings.COUNTS_FROM} or more" if _is_thresholded(facts, finding) else ""
     return SegmentDescription(
         segment_number=number,
         segment_label=segment.name[: 64 - len(said)] + said,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from pydicom import Dataset
 
-_HALF = 0.5  # from this share of the largest value on, a pixel of a fractional segmentation counts
+from shared.findings import COUNTS_FROM
 
 
 def size_of_segment(
@@ -41,7 +41,7 @@ def _count(ds: Dataset, number: int) -> int:
     frames = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
     if ds.SegmentationType == "LABELMAP":
         return int((frames == number).sum())
-    least = _HALF * float(ds.MaximumFractionalValue) if ds.SegmentationType == "FRACTIONAL" else 1
+    least = COUNTS_FROM * float(ds.MaximumFractionalValue) if ds.SegmentationType == "FRACTIONAL" else 1
     return sum(int(np.count_nonzero(frames[place] >= least)) for place in _frames_of(ds, number))
 
 

@@ -7,11 +7,9 @@ from scipy import special
 
 from services.infer.answer import Answer
 from services.infer.on_source import Labels, Plain, grid_of, labels_on_source, values_on_source
-from shared.findings import Placed, Segment, Segmentation
+from shared.findings import COUNTS_FROM, Placed, Segment, Segmentation
 from shared.outputs import probabilities
 from shared.packages.output_tables import Label
-
-_HALF = 0.5  # from this probability on, a pixel of a fractional segment counts; verify-results counts likewise
 
 
 def segments(answer: Answer) -> list[Segmentation]:
@@ -55,7 +53,7 @@ def _fractional(answer: Answer, channels: Plain, background: int) -> Segmentatio
     own = special.expit(said[background]) if answer.output.activation == "sigmoid" else said[background]
     checked = probabilities(answer.package, answer.output, own).astype(np.float32)
     values = values_on_source(checked, grid_of(answer.reading.grid, checked.shape), beyond=0.0)
-    part = _segment(answer, 1, answer.output.labels[0], int(np.count_nonzero(values >= _HALF)))
+    part = _segment(answer, 1, answer.output.labels[0], int(np.count_nonzero(values >= COUNTS_FROM)))
     return _segmentation(answer, values, [part], answer.output.name)
 
 
