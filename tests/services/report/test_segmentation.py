@@ -1,7 +1,8 @@
 """A sphere that is planted as regions comes back from the segmentation: same volume, same place, same directions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -19,60 +20,17 @@ from services.report.rasters import mask_of
 from services.report.source_files import read_sources
 from shared.findings import Classification, Code, Region, SourceImage
 from shared.imaging.frames import Frame, load_frames
-from shared.phantoms import dicom
-from shared.phantoms.brain_mr import brain_volume
 from shared.uids import derived_uid
+from tests.services.report.lies import LIES, STEP, Lie, write_series
 
 Write = Callable[..., list[ResultObject]]
 RADIUS = 21.0  # mm
-SPACING = (4.0, 1.8)  # slices, pixels; in mm
-TILT = np.deg2rad(20)
-
-
-@dataclass(frozen=True)
-class Lie:
-    """How a series lies: the directions of rows and columns, and the way from slice to slice."""
-
-    row: tuple[float, float, float]
-    column: tuple[float, float, float]
-    step: tuple[float, float, float]
-
-
-def _turned(angle: float) -> Lie:
-    """Turned about the patient's x, then a little about z."""
-    c, s = float(np.cos(angle)), float(np.sin(angle))
-    about_z = np.array([[0.9, -np.sqrt(0.19), 0], [np.sqrt(0.19), 0.9, 0], [0, 0, 1]])
-    row, column, step = (tuple(map(float, about_z @ v)) for v in ((1, 0, 0), (0, c, s), (0, -s, c)))
-    return Lie(row, column, step)  # type: ignore[arg-type]
-
-
-LIES = {
-    "axial": Lie((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "sagittal": Lie((0, 1, 0), (0, 0, -1), (-1, 0, 0)),
-    "oblique": _turned(0.5),
-    "tilted": Lie(
-        (1, 0, 0), (0, float(np.cos(TILT)), -float(np.sin(TILT))), (0, 0, 1)
-    ),  # a gantry: not along the normal
-}
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[[Lie], list[Path]]:
     """A series of 20 slices that lies as it is told."""
-
-    def write(lie: Lie) -> list[Path]:
-        volume = brain_volume(3, slices=20, size=64, spacing_mm=SPACING)
-        series = dicom.mr_series(volume, dicom.Visit(dicom.BRAIN_PATIENT, "ACC-SEG"), spacing_mm=SPACING)
-        paths = []
-        for number, ds in enumerate(series):
-            position = np.array([-40.0, 25.0, 310.0]) + number * SPACING[0] * np.asarray(lie.step)
-            ds.ImagePositionPatient = [round(float(v), 6) for v in position]
-            ds.ImageOrientationPatient = [round(float(v), 8) for v in (*lie.row, *lie.column)]
-            paths.append(tmp_path / f"{ds.SOPInstanceUID}.dcm")
-            ds.save_as(paths[-1], enforce_file_format=True)
-        return paths
-
-    return write
+    return partial(write_series, tmp_path)
 
 
 def centre_mm(frames: list[Frame]) -> np.ndarray:
@@ -150,7 +108,7 @@ def test_a_sphere_comes_back(lie: str, place: Callable[[Lie], list[Path]], mr_fa
     assert ds.FrameOfReferenceUID == facts.sources[0].FrameOfReferenceUID
 
 
-@pytest.mark.parametrize("lie", ["axial", "sagittal", "oblique"])
+@pytest.mark.parametrize("lie", ["axial", "sagittal", "oblique", "decubitus"])
 def test_another_reader_finds_it_where_it_was_planted(
     lie: str, place: Callable[[Lie], list[Path]], mr_facts: RunFacts, written: Write, tmp_path: Path
 ) -> None:
@@ -197,7 +155,7 @@ def enhanced(series: list[Dataset]) -> Dataset:
     ds.file_meta.MediaStorageSOPInstanceUID, ds.file_meta.MediaStorageSOPClassUID = ds.SOPInstanceUID, ds.SOPClassUID
     ds.NumberOfFrames, ds.PixelData = len(series), b"".join(one.PixelData for one in series)
     shared, measures, orientation = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = series[0].PixelSpacing, SPACING[0]
+    measures.PixelSpacing, measures.SliceThickness = series[0].PixelSpacing, STEP
     orientation.ImageOrientationPatient = series[0].ImageOrientationPatient
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
     ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], []

@@ -161,10 +161,14 @@ class Post:
             write_object(path, identifier)
         else:
             path.write_bytes(f"MSH|^~\\&|ISO|H|RIS|H|20260101||ORU^R01^ORU_R01|{identifier}|P|2.5.1\rPID|1\r".encode())
+        return self.put(destination, kind, identifier, path.name, priority)
+
+    def put(self, destination: str, kind: str, identifier: str, name: str, priority: int = 5) -> str:
+        """A delivery of the file `name` in the data folder."""
         with self.book.write() as session:
             row = Delivery(
                 id=f"{destination}-{identifier}", run_id="run-1", study_instance_uid="1.2.3", destination=destination,
-                kind=kind, identifier=identifier, path=path.name, priority=priority,
+                kind=kind, identifier=identifier, path=name, priority=priority,
             )  # fmt: skip
             enter(session, row)
         return row.id
