@@ -21,10 +21,14 @@ DETECTORS = ((512, 512), (640, 512), (512, 512), (768, 640), (1024, 1024))
 
 @dataclass(frozen=True)
 class Pool:
-    """Images (n, 512, 512) uint8 and, per image, its planted opacities in pixels of that image."""
+    """Images (n, 512, 512) uint8 and, per image, its planted opacities in pixels of that image, and its person.
+
+    `people` (n, 2): the chest's depth and the breasts' thickness over the lungs, both in cm.
+    """
 
     images: NDArray[np.uint8]
     opacities: list[list[Opacity]]
+    people: NDArray[np.float32]
 
     @property
     def labels(self) -> NDArray[np.float32]:
@@ -33,7 +37,8 @@ class Pool:
 
     def only(self, rows: NDArray[np.bool_]) -> "Pool":
         """The images at `rows` (n,)."""
-        return Pool(self.images[rows], [self.opacities[row] for row in np.flatnonzero(rows)])
+        opacities = [self.opacities[row] for row in np.flatnonzero(rows)]
+        return Pool(self.images[rows], opacities, self.people[rows])
 
 
 def preprocess(pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -71,12 +76,14 @@ def load_pool(folder: Path, first_seed: int, count: int, *, paired: bool, report
     chunks = [np.load(path) for path in paths]
     images = np.concatenate([chunk["images"] for chunk in chunks])[:count]
     opacities = [_unpack(row) for chunk in chunks for row in chunk["opacities"]][:count]
-    return Pool(images, opacities)
+    people = np.concatenate([chunk["people"] for chunk in chunks])[:count]
+    return Pool(images, opacities, people)
 
 
 def _write_chunk(path: Path, first_seed: int, paired: bool) -> None:
     """Generate CHUNK people and write them whole or not at all."""
     images: list[NDArray[np.uint8]] = []
+    people: list[tuple[float, float]] = []
     truth = np.full((CHUNK * (1 + paired), 3, 4), np.nan, np.float32)
     for seed in range(first_seed, first_seed + CHUNK):
         for count in (0, 1 + seed % 3) if paired else (None,):
@@ -84,8 +91,9 @@ def _write_chunk(path: Path, first_seed: int, paired: bool) -> None:
             for place, planted in enumerate(radiograph.opacities):
                 truth[len(images), place] = (planted.row, planted.column, planted.radius_px, planted.contrast)
             images.append(np.round(preprocess(radiograph.pixels) * 255).astype(np.uint8))
+            people.append((radiograph.build.depth, radiograph.build.breast))
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, images=np.stack(images), opacities=truth)
+    np.savez(partial, images=np.stack(images), opacities=truth, people=np.array(people, np.float32))
     partial.rename(path)
 
 

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
+from cases import THRESHOLD, cases
 from network import PatchNetwork, WholeNetwork
 from numpy.typing import NDArray
 from pool import SIZE, Opacity, Pool
 from scipy.special import expit
 from training import predict
 
-from shared.packages.validation.figures import auroc, platt
-
-THRESHOLD = 0.5
+from shared.packages.validation.figures import auroc, figures_of, platt
 
 
 def calibrate(network: PatchNetwork, pool: Pool) -> None:
@@ -22,6 +22,15 @@ def calibrate(network: PatchNetwork, pool: Pool) -> None:
     slope, intercept = platt(pool.labels, logits)
     network.scale.mul_(slope)
     network.shift.mul_(slope).add_(intercept)
+
+
+def read(model: Path, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Logits (n,) and maps (n, 8, 8) that the exported file gives for images (n, 512, 512)."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    rows = (images[start : start + 1, None].astype(np.float32) / 255 for start in range(len(images)))
+    said = [session.run(["logit", "patch_logits"], {"image": row}) for row in rows]
+    logits, maps = (np.concatenate(part) for part in zip(*said, strict=True))
+    return logits[:, 0].astype(np.float64), maps
 
 
 def hit(saliency: NDArray[np.floating], planted: Sequence[Opacity]) -> bool:
@@ -64,16 +73,10 @@ def attributions(network: WholeNetwork, images: NDArray[np.uint8]) -> tuple[NDAr
     return np.stack(grad_cam), np.stack(hires_cam)
 
 
-def measure_patches(network: PatchNetwork, pool: Pool) -> dict[str, float]:
+def measure_patches(logits: NDArray[np.float64], maps: NDArray[np.float32], pool: Pool) -> dict[str, float]:
     """Figures of the package on `pool`."""
-    logits, maps = predict(network, pool.images)
-    probability, positive = expit(logits), pool.labels > 0.5
     return {
-        "images": len(logits),
-        "auroc": auroc(pool.labels, logits),
-        "sensitivity": float((probability[positive] >= THRESHOLD).mean()),
-        "specificity": float((probability[~positive] < THRESHOLD).mean()),
-        "brier": float(np.mean((probability - pool.labels) ** 2)),
+        **figures_of(cases(pool, logits, 0), THRESHOLD),
         "hit_rate": hit_rate(maps, pool),
         "hit_rate_by_chance": chance_rate(pool),
         "additivity_error": float(np.abs(maps.mean((1, 2), dtype=np.float64) - logits).max()),
@@ -108,24 +111,23 @@ def measure_whole(network: WholeNetwork, pool: Pool) -> dict[str, float]:
     return figures
 
 
-def draw_example(network: PatchNetwork, pool: Pool, path: Path) -> None:
+def draw_example(logits: NDArray[np.float64], maps: NDArray[np.float32], pool: Pool, path: Path) -> None:
     """One radiograph with its planted opacities circled, beside its patch map, as a small PNG."""
     import matplotlib.pyplot as plt
 
     row = next(index for index, planted in enumerate(pool.opacities) if len(planted) == 2)
-    logits, maps = predict(network, pool.images[row : row + 1])
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4.3), dpi=80)
     for axes in (left, right):
         axes.imshow(pool.images[row], cmap="gray")
         axes.axis("off")
     for opacity in pool.opacities[row]:
         left.add_patch(plt.Circle((opacity.column, opacity.row), opacity.radius_px * 1.3, fill=False, color="cyan"))
-    reach = float(np.abs(maps[0]).max()) / 64
+    reach = float(np.abs(maps[row]).max()) / 64
     extent = (-0.5, SIZE - 0.5, SIZE - 0.5, -0.5)
-    shown = right.imshow(maps[0] / 64, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.45, extent=extent)
+    shown = right.imshow(maps[row] / 64, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.45, extent=extent)
     figure.colorbar(shown, ax=right, shrink=0.8, label="share of the image's logit")
     left.set_title("planted")
-    right.set_title(f"patch map, probability {expit(logits[0]):.2f}")
+    right.set_title(f"patch map, probability {expit(logits[row]):.2f}")
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)

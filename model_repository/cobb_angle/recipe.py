@@ -3,7 +3,7 @@
     python model_repository/cobb_angle/recipe.py --out DIR --minutes 20 [--spines 800]
 
 DIR gets the phantoms, the checkpoints (an interrupted run goes on from them), 1/model.onnx, golden/rows.npz,
-validation.csv, validation.json, validation.png and example.png. Of the minutes, two parts in five train the finder
+validation.csv, validation.json and example.png. Of the minutes, two parts in five train the finder
 and three the outliner; they are minutes of one processor core, however busy it is.
 """
 
@@ -19,8 +19,6 @@ from reader import CobbNetwork
 from training import train_finder, train_outliner
 from validation import draw_example, film_of, measure, open_session
 
-from shared.packages.folder import load_package
-from shared.packages.validation.pictures import draw
 from shared.packages.validation.predictions import write_predictions
 from shared.phantoms.spine_dx import spine_radiograph
 
@@ -73,8 +71,6 @@ def report(out: Path) -> dict[str, float]:
     figures, cases = measure(session, range(HELD_OUT_SEED, HELD_OUT_SEED + KEPT_OUT), TURNED)
     write_predictions(out / "validation.csv", cases)
     (out / "validation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    output = next(o for o in load_package(Path(__file__).parent).manifest.outputs if o.name == "cobb_angle")
-    draw(output, cases, out / "validation.png")
     draw_example(session, EXAMPLES, out / "example.png")
     return figures
 

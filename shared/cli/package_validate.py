@@ -16,7 +16,8 @@ from shared.cli.package import app, repository, versions_of
 from shared.packages.folder import Package, load_packages
 from shared.packages.validation.check import Check
 from shared.packages.validation.golden import Golden, made_up_inputs, run_graph, write_golden
-from shared.packages.validation.predictions import Prediction, of_output, read_predictions
+from shared.packages.validation.judged import judged
+from shared.packages.validation.predictions import Prediction, read_predictions
 from shared.packages.validation.report import put_into_card, report
 from shared.packages.validation.tensors import tensors_of_outputs
 from shared.packages.validation.validate import RECORDED, may_be_promoted, validate
@@ -103,10 +104,9 @@ def _pictures(package: Package, predictions: list[Prediction], console: Console)
     try:
         from shared.packages.validation.pictures import draw
 
-        for output in package.manifest.outputs:
-            if lines := of_output(predictions, output.name):
-                drawn[output.name] = f"validation-{output.name}.png"
-                draw(output, lines, Path(package.folder) / drawn[output.name])
+        for one in judged(package, predictions):
+            drawn[one.name] = f"validation-{one.name}.png"
+            draw(one, Path(package.folder) / drawn[one.name])
     except ImportError:
         console.print("  no pictures: matplotlib comes with `pip install isocenter\\[train]`")
         return {}

@@ -25,11 +25,12 @@ class Opacity:
 
 @dataclass(frozen=True)
 class ChestRadiograph:
-    """Pixels (rows, columns) uint16, 12 bits used, bright where dense; the opacities' truth; spacing in mm."""
+    """Pixels (rows, columns) uint16, 12 bits used, bright where dense; opacities' truth; spacing in mm; the person."""
 
     pixels: NDArray[np.uint16]
     opacities: list[Opacity]
     spacing_mm: float
+    build: thorax.Build
 
 
 def chest_radiograph(seed: int, opacities: int | None = None, size: tuple[int, int] = (1024, 1024)) -> ChestRadiograph:
@@ -52,7 +53,7 @@ def chest_radiograph(seed: int, opacities: int | None = None, size: tuple[int, i
     tissue, organs = _tissue(build, grid, lungs, anatomy)
     count = int(lesions.integers(1, 4)) * int(lesions.integers(0, 2)) if opacities is None else opacities
     planted = _plant(tissue, grid, (lungs > 5.0) & (organs < 1.5), count, lesions)
-    return ChestRadiograph(expose(tissue, grid, noise), planted, grid.spacing * 10)
+    return ChestRadiograph(expose(tissue, grid, noise), planted, grid.spacing * 10, build)
 
 
 def _tissue(build: thorax.Build, grid: Grid, lungs: Map, rng: np.random.Generator) -> tuple[Map, Map]:

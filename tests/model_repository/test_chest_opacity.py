@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from shared.imaging.steps import compile_steps
 from shared.imaging.volume import Volume
 from shared.packages.folder import load_package
+from shared.packages.validation.judged import measured
+from shared.packages.validation.predictions import read_predictions
 from shared.phantoms.chest_dx import ChestRadiograph, chest_radiograph
 from tests.recipes import outputs_of, recipe_of
 
@@ -144,6 +146,21 @@ def test_the_card_states_the_figures_of_the_manifest() -> None:
     for name, value in validation.items():
         assert str(value) in card, name
     assert "not for clinical use" in card.lower()
+
+
+def test_the_recorded_cases_give_the_figures_of_the_manifest_and_are_what_the_shipped_file_says() -> None:
+    package = load_package(FOLDER)
+    lines = read_predictions(FOLDER / "validation.csv")
+    found = measured(package, lines)["opacity"]
+    for name, value in found.items():
+        assert package.manifest.validation[name] == pytest.approx(value, abs=6e-4), name
+    for line in lines[:4]:
+        radiograph = chest_radiograph(int(line.case), None, (512, 512))
+        assert line.truth == bool(radiograph.opacities)
+        logit, _ = _read(_row(radiograph)[None])
+        assert 1 / (1 + np.exp(-logit[0, 0])) == pytest.approx(line.score, abs=0.02)  # the recipe keeps bytes
+        assert line.strata["breast_shadow"] == ("yes" if radiograph.build.breast else "no")
+        assert line.strata.get("opacities", "0") == str(len(radiograph.opacities))
 
 
 def test_the_recipe_s_network_exports_to_the_shipped_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,24 @@ def figures_of(predictions: Sequence[Prediction], threshold: float | None) -> Fi
     return _of_numbers(truth, score) if threshold is None else _of_probabilities(truth, score, threshold)
 
 
+def figures_of_fitness(predictions: Sequence[Prediction], warn_below: float | None) -> Figures:
+    """How well a gate's number tells cases that are fit (truth 1) from those that are not; NaN without a threshold."""
+    truth, score = arrays(predictions)
+    fit = truth > 0.5
+    passed = score >= (np.nan if warn_below is None else warn_below)
+    low, high = interval(auroc, truth, score)
+    told = warn_below is not None
+    return {
+        "cases": len(truth),
+        "fit": int(fit.sum()),
+        "auroc": auroc(truth, score),
+        "auroc_low": low,
+        "auroc_high": high,
+        "fit_passed": _share(passed[fit]) if told else float("nan"),
+        "unfit_warned": _share(~passed[~fit]) if told else float("nan"),
+    }
+
+
 def auroc(truth: Numbers, score: Numbers) -> float:
     """Area under the ROC curve by ranks (Mann-Whitney); NaN where only one class is there."""
     positive = truth > 0.5
@@ -79,6 +97,7 @@ def _of_probabilities(truth: Numbers, score: Numbers, threshold: float) -> Figur
     positive, called = truth > 0.5, score >= threshold
     low, high = interval(auroc, truth, score)
     tenths = reliability(truth, score)
+    both = 0 < int(positive.sum()) < len(truth)  # of one class alone, sure and right is all there is to be
     return {
         "cases": len(truth),
         "positives": int(positive.sum()),
@@ -87,8 +106,8 @@ def _of_probabilities(truth: Numbers, score: Numbers, threshold: float) -> Figur
         "auroc_high": high,
         "sensitivity": _share(called[positive]),
         "specificity": _share(~called[~positive]),
-        "brier": float(np.mean((score - truth) ** 2)),
-        "calibration_error": sum(n * abs(said - true) for said, true, n in tenths) / len(truth),
+        "brier": float(np.mean((score - truth) ** 2)) if both else float("nan"),
+        "calibration_error": sum(n * abs(s - t) for s, t, n in tenths) / len(truth) if both else float("nan"),
     }
 
 

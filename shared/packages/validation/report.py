@@ -9,9 +9,8 @@ from datetime import date
 from pathlib import Path
 
 from shared.packages.folder import Package
-from shared.packages.output_tables import Output
-from shared.packages.validation.figures import Figures, figures_of
-from shared.packages.validation.predictions import Prediction, of_output
+from shared.packages.validation.judged import Judged, judged
+from shared.packages.validation.predictions import Prediction
 
 BEGIN, END = "<!-- validation report: begin -->", "<!-- validation report: end -->"
 FEWEST = 10
@@ -20,32 +19,17 @@ FEWEST = 10
 _SHOWN = {
     "probability": ("cases", "positives", "auroc", "sensitivity", "specificity", "brier", "calibration_error"),
     "number": ("cases", "residual_mean", "residual_sigma", "mean_absolute_error", "pearson", "spearman", "icc"),
+    "fitness": ("cases", "fit", "auroc", "fit_passed", "unfit_warned"),
 }
 
 
-def threshold_of(output: Output) -> float | None:
-    """From which probability the output is called; None where it is a number."""
-    if output.kind not in ("binary", "multilabel"):
-        return None
-    return 0.5 if output.threshold is None else output.threshold
-
-
-def measured(package: Package, predictions: Sequence[Prediction]) -> dict[str, Figures]:
-    """The figures of every output that has predictions."""
-    outputs = [(output, of_output(predictions, output.name)) for output in package.manifest.outputs]
-    return {output.name: figures_of(lines, threshold_of(output)) for output, lines in outputs if lines}
-
-
 def report(package: Package, predictions: Sequence[Prediction], on: str, pictures: dict[str, str]) -> str:
-    """The report as Markdown; `on` says which cases, `pictures` are file names by output."""
+    """The report as Markdown; `on` says which cases, `pictures` are file names by what they show."""
     parts = [BEGIN, "", f"## Validation report, version {package.version}", "", f"On {on}, {date.today()}.", ""]
-    for output in package.manifest.outputs:
-        lines = of_output(predictions, output.name)
-        if not lines:
-            continue
-        parts += [f"### {output.code.meaning} (`{output.name}`)", "", *_table(output, lines), ""]
-        if output.name in pictures:
-            parts += [f"![{output.code.meaning}: figures as curves]({pictures[output.name]})", ""]
+    for one in judged(package, predictions):
+        parts += [f"### {one.meaning} (`{one.name}`)", "", *_table(one), ""]
+        if one.name in pictures:
+            parts += [f"![{one.meaning}: figures as curves]({pictures[one.name]})", ""]
     return "\n".join([*parts, END])
 
 
@@ -61,16 +45,15 @@ def put_into_card(card: Path, text: str) -> None:
     card.write_text(f"{before.rstrip()}\n\n{text}\n{after.lstrip()}".rstrip() + "\n", encoding="utf-8")
 
 
-def _table(output: Output, lines: Sequence[Prediction]) -> Iterator[str]:
-    threshold = threshold_of(output)
-    shown = _SHOWN["number" if threshold is None else "probability"]
-    yield f"| cases | {' | '.join(name.replace('_', ' ') for name in shown)} |"
+def _table(one: Judged) -> Iterator[str]:
+    shown = _SHOWN[one.way]
+    yield f"| stratum | {' | '.join(name.replace('_', ' ') for name in shown)} |"
     yield f"| --- |{' ---: |' * len(shown)}"
-    for name, part in [("all", list(lines)), *_strata(lines)]:
+    for name, part in [("all", one.cases), *_strata(one.cases)]:
         if len(part) < FEWEST:
             yield f"| {name} | {len(part)} | too few |{' |' * (len(shown) - 2)}"
         else:
-            figures = figures_of(part, threshold)
+            figures = one.figures(part)
             yield f"| {name} | {' | '.join(_figure(figures[key]) for key in shown)} |"
 
 

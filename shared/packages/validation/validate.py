@@ -9,8 +9,8 @@ from shared.packages.shapes import wrong_shapes
 from shared.packages.validation.check import Check, ok, unknown, wrong
 from shared.packages.validation.folder import check_folder
 from shared.packages.validation.golden import Golden, check_golden, golden_path, read_golden, run_graph
+from shared.packages.validation.judged import measured
 from shared.packages.validation.predictions import read_predictions
-from shared.packages.validation.report import measured
 from shared.packages.validation.serving import check_serving
 from shared.packages.validation.tensors import check_tensors
 
@@ -89,7 +89,9 @@ def _recorded(package: Package) -> Iterator[Check]:
         return
     claimed = package.manifest.validation
     alone = next(iter(figures.values()), {}) if len(figures) == 1 else {}
-    named = alone | {f"{output}_{name}": value for output, of in figures.items() for name, value in of.items()}
+    named = alone | {
+        f"{output.replace('.', '_')}_{name}": value for output, of in figures.items() for name, value in of.items()
+    }
     known = {name: (claimed[name], named[name]) for name in named if isinstance(claimed.get(name), int | float)}
     off = [f"{name} {said:g}, computed {found:.4g}" for name, (said, found) in known.items() if _differ(said, found)]
     if off:

@@ -1,13 +1,17 @@
 """Figures against scikit-learn's and SciPy's own, and the report in the card."""
 
 import warnings
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from shared.packages.folder import load_package
+from shared.packages.output_tables import Label
 from shared.packages.validation.figures import arrays, auroc, figures_of, icc, platt, reliability, roc
+from shared.packages.validation.judged import Judged, judged, measured
 from shared.packages.validation.predictions import Prediction, read_predictions, write_predictions
 from shared.packages.validation.report import put_into_card, report
 
@@ -101,11 +105,46 @@ def test_the_report_stands_once_in_the_card_and_the_author_s_text_stays(tmp_path
     assert "(curves.png)" in text
 
 
-def test_pictures_are_drawn(tmp_path, pytestconfig):
+def test_one_class_alone_has_no_calibration():
+    of_positives = figures_of([line for line in cases() if line.truth], 0.5)
+    assert np.isnan(of_positives["calibration_error"])
+    assert np.isnan(of_positives["brier"])
+    assert of_positives["sensitivity"] > 0.5
+
+
+def test_a_gate_s_number_is_judged_by_what_it_lets_pass_and_warns_of(pytestconfig):
+    gate = load_package(pytestconfig.rootpath / "model_repository" / "sage_chest_opacity")
+    lines = [
+        Prediction("similarity", str(n), float(n < 6), score) for n, score in enumerate([0.9, 0.6, 0.5, 0.3, 0.04])
+    ]
+    lines += [Prediction("similarity", str(n), float(n < 6), score) for n, score in ((5, 0.2), (6, 0.07), (7, 1e-20))]
+    lines += [Prediction("knn", "0", 1.0, 0.5), Prediction("knn", "1", 0.0, 0.4)]
+    found = measured(gate, lines)
+    assert (found["similarity"]["fit_passed"], found["similarity"]["unfit_warned"]) == (5 / 6, 1 / 2)
+    assert found["similarity"]["auroc"] == pytest.approx(11 / 12)
+    assert found["knn"]["auroc"] == 1.0
+    assert np.isnan(found["knn"]["fit_passed"]), "no threshold is of this one"
+
+
+def test_each_label_of_several_has_figures_of_its_own(pytestconfig):
+    package = load_package(pytestconfig.rootpath / "model_repository" / "chest_opacity")
+    output = package.manifest.outputs[0]
+    labels = [Label(name=name, code=output.code, threshold=at) for name, at in (("left", 0.9), ("right", None))]
+    several = output.model_copy(update={"kind": "multilabel", "labels": labels})
+    package = copy(package)
+    package.manifest = package.manifest.model_copy(update={"outputs": [several]})
+    found = judged(package, [replace(line, output=f"opacity.{side}") for line in cases() for side in ("left", "right")])
+    assert [(one.name, one.threshold, len(one.cases)) for one in found] == [
+        ("opacity.left", 0.9, 200),
+        ("opacity.right", 0.5, 200),
+    ]
+    assert found[0].figures(found[0].cases)["sensitivity"] < found[1].figures(found[1].cases)["sensitivity"]
+
+
+@pytest.mark.parametrize("way", ["probability", "number", "fitness"])
+def test_pictures_are_drawn(tmp_path, way):
     pytest.importorskip("matplotlib", reason="matplotlib is in the train extra only")
     from shared.packages.validation.pictures import draw
 
-    output = load_package(pytestconfig.rootpath / "model_repository" / "chest_opacity").manifest.outputs[0]
-    for kind in ("binary", "regression"):
-        draw(output.model_copy(update={"kind": kind}), cases(), tmp_path / f"{kind}.png")
-        assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+    draw(Judged("opacity", "Opacity", "1", way, 0.5, cases()), tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
