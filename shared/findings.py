@@ -44,6 +44,7 @@ class Region(Frozen):
     points: tuple[tuple[float, float], ...]  # (column, row) in source pixels; a closed polyline repeats its first point
     label: str = ""  # what this one is, where a finding has several: "upper end plate"
     confidence: float | None = None
+    window: bool = False  # the part that a number is of, no outline of what was found: it has no area of its own
 
 
 class ArrayFile(Frozen):

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from shared.imaging.grid import Box, Grid, NoVolume
 from shared.packages.folder import Package
 from shared.rows import Nonsense, Row, Unreadable, image_batches, series_row
 from shared.serving.models import Models
+from shared.tiling import Tile, read_tiles
 
 __all__ = ["Nonsense", "Reading", "Unreadable", "read_images", "read_series"]
 
@@ -31,6 +33,7 @@ class Reading:
     blank: bool
     outputs: Mapping[str, NDArray[np.float32]]  # by tensor, without the row's dimension
     missing: tuple[str, ...] = ()  # tags of features that the header does not say
+    decided: Mapping[str, tuple[tuple[Tile, ...], ...]] = field(default_factory=dict)  # by tensor, of each number
 
     @property
     def source(self) -> SourceImage:
@@ -104,12 +107,19 @@ def read_series(package: Package, frames: Sequence[Frame], models: Models, timeo
 
 
 def _read(package: Package, batch: list[Row], models: Models, timeout_s: float) -> list[Reading]:
+    if package.manifest.tiles:
+        return [_in_tiles(package, row, models, timeout_s) for row in batch]
     inputs = {name: _together([row.inputs[name] for row in batch]) for name in batch[0].inputs}
     outputs = _asked(package, inputs, len(batch), models, timeout_s)
     return [
         Reading(row.volume.grid, row.blank, {tensor: values[n] for tensor, values in outputs.items()}, row.missing)
         for n, row in enumerate(batch)
     ]
+
+
+def _in_tiles(package: Package, row: Row, models: Models, timeout_s: float) -> Reading:
+    together = read_tiles(package, row, partial(_asked, package, models=models, timeout_s=timeout_s))
+    return Reading(row.volume.grid, row.blank, together.outputs, row.missing, together.decided)
 
 
 def _together(rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -132,7 +132,7 @@ def _row(package: Package, made: _Prepared, pixels: NDArray[np.float32], first: 
             missing += without
         else:
             inputs[tensor.name] = np.ones(made.volume.shape[0], np.float32) if tensor.source == "slice_mask" else pixels
-        if not _fits(tensor.shape, inputs[tensor.name].shape):
+        if not _fits(_of_whole(package, tensor), inputs[tensor.name].shape):
             what, given = package.manifest.grouping.by, list(inputs[tensor.name].shape)
             said = f"the prepared {what} has shape" if tensor.source == "pixels" else f"input {tensor.name} has shape"
             raise Unreadable(f"{said} {given}, {package.name} takes {tensor.shape}")
@@ -189,6 +189,15 @@ def _steps(package: Package) -> Preparation:
 
 def _fits(wanted: Sequence[int], given: Sequence[int]) -> bool:
     return len(wanted) == len(given) and all(want in (-1, have) for want, have in zip(wanted, given, strict=True))
+
+
+def _of_whole(package: Package, tensor: Tensor) -> Sequence[int]:
+    """The shape that an input has before tiles are cut of it: any size along the axes that they cut."""
+    tiles = package.manifest.tiles
+    if tiles is None or tensor.source == "features":
+        return tensor.shape
+    cut = tiles.shape[:1] if tensor.source == "slice_mask" else (-1, *tiles.shape)
+    return [-1 if size > 0 else have for have, size in zip(tensor.shape, cut, strict=True)]
 
 
 def _in_order(

@@ -1,7 +1,8 @@
 """A package of a test's own at work: its network answers in ONNX Runtime, infer and report do theirs, on one book."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from shared.cli.main import app
 from shared.packages.folder import Package, load_package
 from shared.packages.installed import Installed
 from shared.result_profiles import DICOM_KINDS
-from shared.serving import open_models
+from shared.serving import Models, open_models
+from shared.serving.triton_server import TritonServer
 from shared.settings import Core, Destination
 from shared.stage import Stage, run_next
 from shared.store import Run, open_book
@@ -66,6 +68,7 @@ class AtWork:
     home: Path
     package: Package
     paths: Sequence[Path]
+    triton: Path | None = None  # its environment: a real one then answers, instead of ONNX Runtime in this process
 
     def __post_init__(self) -> None:
         self.core = Core(data_dir=self.home / "data")
@@ -82,10 +85,23 @@ class AtWork:
 
     def read(self) -> Run:
         """infer's work."""
-        models = open_models("", self.package.folder.parent, in_process=True)
-        reader = Reader(self.book, self.core, Installed(self.package.folder.parent), models, 20.0)
-        assert run_next(self.book, Stage("infer", Run, (RunState.READY,), reader.work))
+        with self._models() as models:
+            reader = Reader(self.book, self.core, Installed(self.package.folder.parent), models, 20.0)
+            assert run_next(self.book, Stage("infer", Run, (RunState.READY,), reader.work))
         return self.run()
+
+    @contextmanager
+    def _models(self) -> Iterator[Models]:
+        repository = self.package.folder.parent
+        if self.triton is None:
+            yield open_models("", repository, in_process=True)
+            return
+        with TritonServer(repository, self.home / "triton.log", environment=self.triton) as server:
+            models = open_models(server.url, repository)
+            try:
+                yield models
+            finally:
+                models.close()
 
     def report(self) -> Path:
         """report's work: the folder with the run's objects."""

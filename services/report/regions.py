@@ -16,8 +16,8 @@ def area_pixels(points: tuple[tuple[float, float], ...]) -> float:
 
 
 def area_mm2(region: Region, spacing: tuple[float, float]) -> float | None:
-    """Area in mm² with `spacing` (row, column) in mm; None for a point."""
-    if region.graphic_type != "POLYLINE" or len(region.points) < 3:
+    """Area in mm² with `spacing` (row, column) in mm; None for a point, and for a window, which encloses no finding."""
+    if region.window or region.graphic_type != "POLYLINE" or len(region.points) < 3:
         return None
     return area_pixels(region.points) * spacing[0] * spacing[1]
 

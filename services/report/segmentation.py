@@ -49,7 +49,7 @@ def build(facts: RunFacts) -> list[Dataset]:
     shell = Dataset()
     shell.StudyInstanceUID = facts.study.study_instance_uid
     made: list[Dataset] = []
-    outlined = [f for f in facts.findings if isinstance(f, Outlined) and f.regions and not _is_line(f)]
+    outlined = [f for f in facts.findings if isinstance(f, Outlined) and _has_outlines(f)]
     for plates in plates_of(facts, images_with_regions(outlined), shell):
         made.append(_outlines(facts, outlined, plates, len(made) + 1))
     for finding in (f for f in facts.findings if isinstance(f, findings.Segmentation)):
@@ -60,8 +60,10 @@ def build(facts: RunFacts) -> list[Dataset]:
     return made
 
 
-def _is_line(finding: Outlined) -> bool:
-    return isinstance(finding, Measurement) and finding.geometry in ("length", "angle")
+def _has_outlines(finding: Outlined) -> bool:
+    """A line encloses nothing, and a window not what was found."""
+    is_line = isinstance(finding, Measurement) and finding.geometry in ("length", "angle")
+    return not is_line and any(not region.window for region in finding.regions)
 
 
 def _outlines(facts: RunFacts, outlined: list[Outlined], plates: Plates, number: int) -> Dataset:

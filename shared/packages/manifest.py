@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.packages.input_tables import Feature
 from shared.packages.output_tables import OUTPUT_NAME, Coded, Output, Table
+from shared.packages.tile_tables import TilesTable, check_tiles
 from shared.result_profiles import DICOM_KINDS, DicomKind
 
 SCHEMA = 2
@@ -203,6 +204,7 @@ class Manifest(Table):
     selector: SelectorTable
     grouping: GroupingTable = GroupingTable()
     preprocess: list[Step] = []
+    tiles: TilesTable | None = None
     tensors: TensorsTable
     outputs: Annotated[list[Output], Field(min_length=1)]
     explanation: ExplanationTable = ExplanationTable()
@@ -235,6 +237,9 @@ class Manifest(Table):
         if self.grouping.flagged_by and self.grouping.flagged_by not in self.gates.required:
             raise ValueError(f'grouping.flagged_by: add "{self.grouping.flagged_by}" to gates.required')
         self._check_explanation()
+        if self.tiles:
+            shape, why = self.tensors.pixels.shape, self.explanation.kind
+            check_tiles(self.tiles, self.grouping.by, shape, self.outputs, why)
         names = [output.name for output in self.outputs]
         if len(names) != len(set(names)):
             raise ValueError("two outputs have one name: each result is told by it")

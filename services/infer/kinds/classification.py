@@ -5,7 +5,8 @@ import numpy as np
 from services.infer.answer import Answer
 from services.infer.explanations import concepts, patch_map, regions
 from services.infer.slices import slice_weights
-from shared.findings import Classification
+from services.infer.tile_regions import deciding_tiles
+from shared.findings import Classification, PatchMap, Region
 from shared.outputs import activated, calibrated, number, probabilities
 
 
@@ -20,10 +21,14 @@ def binary(answer: Answer) -> list[Classification]:
     return [
         Classification(
             **answer.identity(), present=present, probability=probability, threshold=threshold, patch_map=patches,
-            regions=regions(answer, patches, threshold) if present and patches else (), concepts=concepts(answer),
+            regions=_places(answer, patches, threshold) if present else (), concepts=concepts(answer),
             slice_weights=slice_weights(answer.package, answer.reading),
         )
     ]  # fmt: skip
+
+
+def _places(answer: Answer, patches: PatchMap | None, threshold: float) -> tuple[Region, ...]:
+    return regions(answer, patches, threshold) if patches else deciding_tiles(answer)
 
 
 def multilabel(answer: Answer) -> list[Classification]:
@@ -42,6 +47,7 @@ def multilabel(answer: Answer) -> list[Classification]:
         Classification(
             **answer.identity(label), present=probability >= answer.threshold(label), probability=probability,
             threshold=answer.threshold(label), slice_weights=weights,
+            regions=deciding_tiles(answer, number) if probability >= answer.threshold(label) else (),
         )
-        for label, probability in zip(output.labels, found, strict=True)
+        for number, (label, probability) in enumerate(zip(output.labels, found, strict=True))
     ]  # fmt: skip

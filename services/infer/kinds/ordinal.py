@@ -4,6 +4,7 @@ import numpy as np
 
 from services.infer.answer import Answer
 from services.infer.slices import slice_weights
+from services.infer.tile_regions import deciding_tiles
 from shared.findings import Grade, OrdinalGrade
 from shared.inference import Unreadable
 from shared.outputs import Numbers, activated, probabilities
@@ -31,7 +32,7 @@ def ordinal(answer: Answer) -> list[OrdinalGrade]:
         OrdinalGrade(
             **answer.identity(), grade=int(np.argmax(steps)) if values is steps else beyond,
             grades=tuple(Grade(name=label.name, code=label.code, probability=value) for label, value in grades),
-            slice_weights=slice_weights(answer.package, answer.reading),
+            slice_weights=slice_weights(answer.package, answer.reading), regions=deciding_tiles(answer),
         )
     ]  # fmt: skip
 

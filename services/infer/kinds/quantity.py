@@ -2,7 +2,8 @@
 
 from services.infer.answer import Answer
 from services.infer.slices import slice_weights
-from shared.findings import Measurement
+from services.infer.tile_regions import deciding_tiles
+from shared.findings import Measurement, Region
 from shared.outputs import number
 
 
@@ -15,6 +16,12 @@ def quantity(answer: Answer) -> list[Measurement]:
     return [
         Measurement(
             **answer.identity(), value=number(answer.package, answer.output, answer.reading), unit=answer.output.unit,
-            slice_weights=slice_weights(answer.package, answer.reading),
+            slice_weights=slice_weights(answer.package, answer.reading), regions=_tile(answer),
         )
     ]  # fmt: skip
+
+
+def _tile(answer: Answer) -> tuple[Region, ...]:
+    """The one tile whose number it is; a mean of several is said of none of them."""
+    tiles = deciding_tiles(answer)
+    return tiles if len(tiles) == 1 else ()

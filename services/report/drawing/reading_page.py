@@ -114,7 +114,8 @@ def _draw_pair(
     captions = "As received", "Evidence by patch" if patch_map else "What was found"
     if regions:
         what = "place{} marked" if isinstance(finding, Landmark) or _is_line(finding) else "region{} outlined"
-        captions = captions[0], f"{captions[1]}, {len(regions)} {what.format('s' if len(regions) != 1 else '')}"
+        found = "Where it looked" if regions[0].window else captions[1]
+        captions = captions[0], f"{found}, {len(regions)} {what.format('s' if len(regions) != 1 else '')}"
     for box, caption in zip(boxes, captions, strict=True):
         canvas.panel(box, PANEL)
         canvas.text(((box[0] + box[2]) / 2, box[3] - _CAPTION / 2), caption, 30, MUTED, anchor="mm")

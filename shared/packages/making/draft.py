@@ -41,14 +41,19 @@ class Draft:
     origin: str = ""  # where the network came from
     modality: Sequence[str] = ()
     steps: Sequence[str] = ()  # TOML of each [[preprocess]] table
+    tiles: str = ""  # TOML of the [tiles] table
     digest: str = ""
     notes: Sequence[str] = field(default_factory=tuple)  # in words, what did not map; they go into the card
 
     @property
     def by(self) -> str:
         """How rows are grouped, as far as the shape of the pixels tells."""
-        pixels = next(tensor for tensor in self.inputs if tensor.source == "pixels")
-        return "series" if len(pixels.shape) == 4 else "image"
+        return "series" if len(self.pixels.shape) == 4 else "image"
+
+    @property
+    def pixels(self) -> DraftTensor:
+        """The input that holds the pixels."""
+        return next(tensor for tensor in self.inputs if tensor.source == "pixels")
 
 
 def write_draft(draft: Draft, folder: Path) -> list[Path]:
@@ -77,6 +82,7 @@ def manifest_text(draft: Draft) -> str:
         _PACKAGE.format(name=draft.name, kind=draft.kind, title=_text(draft.title), use=_text(use)),
         _SELECTOR.format(modality=modality, by=draft.by),
         *draft.steps,
+        *([draft.tiles] if draft.tiles else []),
         *(_input(tensor) for tensor in draft.inputs),
         *(_output(tensor) for tensor in draft.outputs),
         *([_GATE] if draft.kind == "gate" else []),

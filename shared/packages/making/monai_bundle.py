@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.packages.making.draft import Draft, DraftTensor
 from shared.packages.making.importing import draft_around
+from shared.packages.making.monai_inferer import map_inferer
 from shared.packages.making.monai_steps import Mapped, map_transforms, table
 from shared.packages.making.onnx_file import CannotImport, turn_axes
 from shared.packages.making.torchscript import export_torchscript
@@ -77,14 +78,18 @@ def import_bundle(bundle: Bundle, name: str, folder: Path, modality: Sequence[st
         export_torchscript(bundle.network, weights, shape, free_axes=free)
     turn_axes(weights)
     draft = draft_around(weights, name, modality or _modality(bundle.input), "")
+    outputs = [_output(tensor, bundle.output, mapped) for tensor in draft.outputs]
+    scores = any(tensor.kind not in ("segment", "image") for tensor in outputs)
+    inferer = map_inferer(bundle.inference, draft.pixels.shape, combine=scores)
     return replace(
         draft,
         title=_said(bundle.metadata, "task") or draft.title,
         intended_use=_said(bundle.metadata, "intended_use") or _said(bundle.metadata, "description"),
         origin=_origin(bundle.metadata),
-        outputs=[_output(tensor, bundle.output, mapped) for tensor in draft.outputs],
-        steps=[table("modality_lut"), *mapped.steps, *_whole_windows(bundle, free)],
-        notes=[*mapped.notes, *_notes(bundle)],
+        outputs=outputs,
+        steps=[table("modality_lut"), *mapped.steps, *([] if inferer.tiles else _whole_windows(bundle, free))],
+        tiles=inferer.tiles,
+        notes=[*mapped.notes, *inferer.notes, *_notes(bundle)],
     )
 
 
@@ -189,17 +194,13 @@ def _output(tensor: DraftTensor, described: Mapping[str, Any], mapped: Mapped) -
 
 
 def _whole_windows(bundle: Bundle, free: bool) -> list[str]:
-    """Where MONAI slides a window, the whole volume goes in, as large as whole windows are."""
+    """Where MONAI reads patches in a way that is not ours, the whole volume goes in, as large as whole ones are."""
     sizes = [_size(size) for size in reversed(bundle.input.get("spatial_shape", []))]
     return [table("pad_to_multiple", of=sizes)] if free and sizes else []
 
 
 def _notes(bundle: Bundle) -> list[str]:
-    inferer = bundle.inference.get("inferer", {})
     notes = []
-    if isinstance(inferer, Mapping) and "SlidingWindow" in str(inferer.get("_target_")):
-        window = inferer.get("roi_size")
-        notes.append(f"inferer: MONAI slides a window of {window}; here the whole prepared volume goes in at once")
     if (bundle.metadata.get("eval_metrics")) is not None:
         notes.append(f"figures: the bundle claims {bundle.metadata['eval_metrics']}; nothing here has tried them")
     return notes

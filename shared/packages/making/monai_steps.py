@@ -67,17 +67,17 @@ def _transforms(inference: Mapping[str, Any], part: str) -> Iterator[tuple[str, 
     """Name and parameters of each; references to literals of the same page are followed."""
     listed = inference.get(part, {})
     listed = listed.get("transforms", []) if isinstance(listed, Mapping) else listed
-    listed = _followed(listed, inference)
+    listed = followed(listed, inference)
     for transform in listed if isinstance(listed, list) else []:
         if not isinstance(transform, Mapping):
             continue
-        parameters = {key: _followed(value, inference) for key, value in transform.items()}
+        parameters = {key: followed(value, inference) for key, value in transform.items()}
         name = str(parameters.pop("_target_", "?")).rsplit(".", 1)[-1]
         if parameters.pop("_disabled_", False) is not True:
             yield _plain(name), parameters
 
 
-def _followed(value: object, page: Mapping[str, Any]) -> Any:
+def followed(value: object, page: Mapping[str, Any]) -> Any:
     """`@name#part` of the page; anything else, and what leads nowhere, as it stands."""
     if not (isinstance(value, str) and value.startswith("@")):
         return value
