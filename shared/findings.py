@@ -1,8 +1,7 @@
 """What a package found: the one typed model between infer (or gate) and report; every result object is made from it.
 
-A region is kept in source pixels, 0-based `(column, row)` with 0.5 at the centre of the first pixel's extent excluded:
-integer values are pixel centres shifted by half, as DICOM's SCOORD counts them (PS3.3 C.18.6.1.1: the top left corner
-of the top left pixel is 0\\0).
+A region is kept in source pixels, `(column, row)` as DICOM's SCOORD counts them (PS3.3 C.18.6.1.1): the top left corner
+of the top left pixel is 0\\0, its centre 0.5\\0.5.
 """
 
 from typing import Annotated, Literal
@@ -218,6 +217,7 @@ class Segment(Frozen):
     colour: str = ""  # #rrggbb
     volume_mm3: float | None = None  # where the slices have places
     area_mm2: float | None = None  # of a single image, where its pixels have a size
+    areas_mm2: tuple[float, ...] = ()  # of each image of a stack that was segmented image by image
 
 
 COUNTS_FROM = 0.5

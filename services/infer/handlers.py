@@ -3,7 +3,7 @@
 Each kind of output has its function in `services/infer/kinds`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from services.infer.answer import Answer, Keep, nowhere
 from services.infer.explanations import heat_maps
@@ -34,15 +34,17 @@ KINDS: Mapping[str, Callable[[Answer], Sequence[Finding]]] = {
 }
 
 
-def findings_of(package: Package, reading: Reading, keep: Keep = nowhere) -> list[Finding]:
+def findings_of(
+    package: Package, reading: Reading, keep: Keep = nowhere, without: Collection[str] = ()
+) -> list[Finding]:  # fmt: skip
     """What each output of the package says of one image or one series, and after it the images to look at where the
-    slices' weights tell. Arrays that findings name are given to `keep`.
+    slices' weights tell. Arrays that findings name are given to `keep`; outputs `without` are passed over.
 
     Raises:
         Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
     """
     said: dict[str, Sequence[Finding]] = {}
-    outputs = package.manifest.outputs
+    outputs = [output for output in package.manifest.outputs if output.name not in without]
     for output in sorted(outputs, key=lambda output: bool(output.of)):  # a segment before what is measured of it
         said[output.name] = _said(Answer(package, output, reading, _confidence(package, output, reading), keep), said)
     found = [finding for output in outputs for finding in said[output.name]]

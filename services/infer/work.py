@@ -11,6 +11,7 @@ from services.infer.answer import Keep
 from services.infer.flags import NothingFlagged, flagged_images, only_flagged
 from services.infer.handlers import findings_of
 from services.infer.kept_arrays import KeptArrays
+from services.infer.slices_together import findings_of_slices, stack_of
 from shared import metrics
 from shared.findings import Finding, NotSure, SourceImage, dump_findings
 from shared.guard.circuits import Circuits
@@ -129,22 +130,27 @@ class Reader:
                 raise GiveUp("there is no image in the series", Failure.UNDECODABLE)
             if gate := package.manifest.grouping.flagged_by:
                 series = only_flagged(gate, flagged, series)
-            readings = self._readings(package, [frames for frames in series if frames])
             with self._circuits.asking(package):
-                return [finding for reading in readings for finding in findings_of(package, reading, keep)]
+                return [found for frames in series if frames for found in self._said(package, frames, keep)]
         except (Unreadable, ModelRefused) as error:
             raise GiveUp(str(error), Failure.UNREADABLE) from error
         except UndecodablePixels as error:
             raise GiveUp(f"an image can't be read: {error}", Failure.UNDECODABLE) from error
 
-    def _readings(self, package: Package, series: Sequence[Sequence[Frame]]) -> Iterator[Reading]:
-        """One for each image, or one for each series, as the package reads them."""
+    def _said(self, package: Package, frames: Sequence[Frame], keep: Keep) -> list[Finding]:
+        """Of one series: of each image, or of the whole, as the package reads it."""
+        readings = self._readings(package, frames)
+        if stack := stack_of(package, frames):
+            return findings_of_slices(package, stack, readings, keep)
+        return [finding for reading in readings for finding in findings_of(package, reading, keep)]
+
+    def _readings(self, package: Package, frames: Sequence[Frame]) -> Iterator[Reading]:
+        """One for each image, or one for the series."""
         timeout_s = package.manifest.resources.timeout_seconds or self.timeout_s
-        for frames in series:
-            if package.manifest.grouping.by == "image":
-                yield from read_images(package, frames, self.models, timeout_s)
-            else:
-                yield read_series(package, frames, self.models, timeout_s)
+        if package.manifest.grouping.by == "image":
+            yield from read_images(package, frames, self.models, timeout_s)
+        else:
+            yield read_series(package, frames, self.models, timeout_s)
 
     def read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
         """A run and the images of its series."""
