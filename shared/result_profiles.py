@@ -76,7 +76,8 @@ class FlavourSettings(BaseModel):
     """dicom: how pixels of pictures, and of segmentations that are not bit masks, are written: "explicit"
     (uncompressed, which every receiver takes), or lossless in "rle" or "jpeg-ls" for those that say so."""
     character_set: CharacterSet = "utf-8"
-    """dicom: "utf-8", or "source": the images' own, as long as it has every letter that is written."""
+    """"utf-8", or "source": dicom: the images' own; mllp: that of the order's message (MSH-18). What has not every
+    letter that is written stays in UTF-8, and the run says so."""
     series_description: str = DESCRIPTION
     """dicom: description of result series, at most 64 characters are kept; {what}, {title}, {package} and {version} are
     filled in, and the use mark is put behind it."""

@@ -99,6 +99,7 @@ class ResultObject:
     file_name: str
     content: bytes
     destinations: tuple[str, ...] = ()
+    remark: str = ""  # in what it is not as its destinations asked, and why
 
 
 class CannotBuild(ValueError):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -12,8 +12,9 @@ from services.report import secondary_capture
 from services.report.drawing.reading_page import Read
 from services.report.facts import ResultObject, RunFacts, nothing_to_read
 from services.report.identity import control_id
-from services.report.oru import oru_message
+from services.report.oru import in_character_set, oru_message
 from services.report.result_kinds import BUILDERS, UNREAD, Builder, build_objects, pointed_to, wanted_flavours
+from services.report.source_header import TAKEN_OVER
 from shared.findings import Finding, SourceImage
 from shared.settings import Destination
 
@@ -22,10 +23,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Report:
-    """What came out, and in words what could not."""
+    """What came out, and in words what could not, and what is not as it was asked for or as it came in."""
 
     objects: list[ResultObject]
     missing: list[str]
+    remarks: list[str] = field(default_factory=list)
 
 
 def images_to_draw(findings: Sequence[Finding], read: Read = nothing_to_read) -> list[SourceImage]:
@@ -53,7 +55,16 @@ def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:
         except Exception as error:  # whatever odd sources raise: the other objects still go, and the reason is kept
             log.warning("not built object=%s run=%s cause=%s", what, facts.run.id, type(error).__name__)
             made.missing.append(f"no {what}: {error}")
+    made.remarks.extend(_remarks(facts, made.objects))
     return made
+
+
+def _remarks(facts: RunFacts, made: Sequence[ResultObject]) -> list[str]:
+    """What a person should know of objects that go out all the same."""
+    header = facts.sources[0] if facts.sources else None
+    left_out = [keyword for keyword in getattr(header, "left_out", ()) if keyword in TAKEN_OVER]
+    said = [f"left out, since not valid in the images: {', '.join(left_out)}"] if left_out else []
+    return list(dict.fromkeys([*said, *(result.remark for result in made if result.remark)]))
 
 
 def _objects(
@@ -80,6 +91,9 @@ def _message(facts: RunFacts, destination: Destination) -> list[ResultObject]:
         receiving_application=destination.receiving_application, receiving_facility=destination.receiving_facility,
         created_at=facts.at, outcome="held" if facts.outcome == "held" else read, released=facts.released,
     )  # fmt: skip
-    return [
-        ResultObject("ORU", identifier, f"ORU_{facts.outcome}_{destination.name}.hl7", content, (destination.name,))
-    ]
+    name, theirs = f"ORU_{facts.outcome}_{destination.name}.hl7", facts.order.character_set if facts.order else ""
+    remark = ""
+    if destination.character_set == "source" and theirs:
+        content, remark = in_character_set(content, theirs)
+    remark = f"ORU for {destination.name} {remark}" if remark else ""
+    return [ResultObject("ORU", identifier, name, content, (destination.name,), remark)]

@@ -61,7 +61,7 @@ class Reporter:
             "reported study_instance_uid=%s run=%s objects=%d missing=%d",
             rows.study.study_instance_uid, run_id, len(made.objects), len(missing),
         )  # fmt: skip
-        reason = "; ".join(filter(None, [rows.run.reason, *missing]))
+        reason = "; ".join(filter(None, [rows.run.reason, *missing, *made.remarks]))
         return partial(self._save, made, folder.relative_to(self.core.data_dir), reason)
 
     def _facts(self, rows: Rows) -> tuple[RunFacts, list[str]]:

@@ -23,7 +23,7 @@ from services.report.oru_findings import (
 from services.report.oru_patient import patient_fields, visit_fields
 from shared.findings import Finding, QualityScore
 from shared.hl7.message import Segment, read_header
-from shared.hl7.text import Hl7Error, escape, in_standard
+from shared.hl7.text import Hl7Error, codec_of, escape, in_standard
 from shared.store import GateResult, Order, Run, Study
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,29 @@ def oru_message(
         log.warning("patient taken from the images: the order's segments are not valid cause=%s", type(error).__name__)
         request = _request_fields(study, None, header, created_at, outcome)
         return _build(addresses, patient_fields(None, header), {}, request, observations)
+
+
+def in_character_set(message: bytes, theirs: str) -> tuple[bytes, str]:
+    """A message of ours in the character set that the RIS writes its own in (MSH-18), as long as it has every letter.
+
+    Returns:
+        The message, and in words why it stays in UTF-8; empty where it does not.
+    """
+    text = message.decode("utf-8")
+    if text.isascii():
+        return message, ""
+    header, rest = text.split("\r", 1)
+    fields = header.split("|")
+    fields[17] = theirs  # MSH-18: MSH-1 is the separator itself
+    written = "|".join(fields) + "\r" + rest
+    try:
+        codec = codec_of(theirs)
+        content = written.encode(codec)
+        if content.decode(codec) == written:
+            return content, ""
+    except (Hl7Error, UnicodeEncodeError):
+        pass
+    return message, f"in UTF-8, since the RIS's character set ({theirs}) has not all of its letters"
 
 
 def _build(

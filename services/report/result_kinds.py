@@ -136,11 +136,11 @@ def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destination
     meta.MediaStorageSOPInstanceUID = UID(ds.SOPInstanceUID)
     plain = Dataset(ds)
     plain.file_meta = meta
-    if facts.flavour.character_set == "source":
-        choose_character_set(plain, first_source(facts))
+    remark = choose_character_set(plain, first_source(facts)) if facts.flavour.character_set == "source" else ""
     syntax = SYNTAXES[facts.flavour.transfer_syntax]
     if syntax != ExplicitVRLittleEndian and plain.get("BitsAllocated") == 8 and "PixelData" in plain:
         plain.compress(syntax, generate_instance_uid=False)  # a bit mask has no such encoding (PS3.5 8.2)
     dcmwrite(content, plain, enforce_file_format=True)
     name = "_".join(part for part in (kind, facts.flavour.label, str(number)) if part)
-    return ResultObject(kind, str(ds.SOPInstanceUID), f"{name}.dcm", content.getvalue(), destinations)
+    remark = f"{kind} for {' and '.join(destinations)} {remark}" if remark else ""
+    return ResultObject(kind, str(ds.SOPInstanceUID), f"{name}.dcm", content.getvalue(), destinations, remark)

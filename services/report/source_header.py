@@ -14,6 +14,7 @@ from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
+from services.report.text import UNDECODED, read_as_utf_8
 from shared.uids import is_valid_uid
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ WHERE_KNOWN = (
     "InstitutionName", "TimezoneOffsetFromUTC",
 )  # fmt: skip
 SEQUENCES = ("IssuerOfAccessionNumberSequence", "ProcedureCodeSequence", "RequestAttributesSequence")
+TAKEN_OVER = (*ALWAYS, *WHERE_KNOWN, *SEQUENCES)
 IMAGE = (
     "Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
     "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "ImagerPixelSpacing",
@@ -53,35 +55,48 @@ ENUMERATED = {
 }
 
 
-def clean_header(source: Dataset) -> Dataset:
+class Header(Dataset):
+    """What is taken over; `left_out` has the keywords of what the source has, but not valid."""
+
+    left_out: tuple[str, ...] = ()
+
+
+def clean_header(source: Dataset) -> Header:
     """The attributes that result objects need, from a source without its pixels.
 
     Text is decoded from the source's own character set, so that it can be written in another.
     """
-    header = Dataset()
+    header = Header()
     for keyword in ALWAYS:
         setattr(header, keyword, "")
-    _copy(source, header, (*ALWAYS, *WHERE_KNOWN, *SEQUENCES, *IMAGE))
+    header.left_out = tuple(_copy(source, header, (*TAKEN_OVER, *IMAGE)))
     if header.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in header:
         del header.PatientIdentityRemoved  # PS3.3 C.7.1.1: type 1C, the method is then required
     _take_shared_pixel_measures(source, header)
     return header
 
 
-def _copy(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
+def _copy(source: Dataset, target: Dataset, keywords: Iterable[str]) -> list[str]:
+    """Copies what is valid, and returns the keywords of what is not."""
+    left_out = []
     for keyword in keywords:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                if keyword not in source or source[keyword].is_empty:
+                if keyword not in source:
                     continue
-                element = valid_element(source[keyword])
+                raw = source.get_item(keyword)
+                if source[keyword].is_empty:
+                    continue
+                element = valid_element(read_as_utf_8(raw, source) or source[keyword])
         except Exception as error:  # pydicom decodes lazily: whatever a poor value raises comes out here
             log.warning(
                 "attribute left out: not valid in the source keyword=%s cause=%s", keyword, type(error).__name__
             )
+            left_out.append(keyword)
             continue
         target[keyword] = element
+    return left_out
 
 
 def valid_element(element: DataElement) -> DataElement:
@@ -97,7 +112,8 @@ def valid_element(element: DataElement) -> DataElement:
     # Too long a text is kept: a cut accession number would be another one.
     mode = config.IGNORE if element.VR in ("LO", "SH", "PN") else config.RAISE
     copy = DataElement(element.tag, element.VR, value, validation_mode=mode)
-    if any("�" in text or "\\" in text for text in _texts(value)):
+    # an escape sequence that is left belongs to a set that is not declared
+    if any(mark in text for text in _texts(value) for mark in (UNDECODED, "\\", "\x1b")):
         raise ValueError("text can't be decoded")
     return copy
 

@@ -122,8 +122,18 @@ REST = """\
 
 ## 5 Character sets
 
-Read: every one of PS3.3 C.12.1.1.2 that pydicom knows. Written: ISO_IR 192, or with `character_set = "source"` the
-source's own, where that has every letter that is written.
+Read: every one of PS3.3 C.12.1.1.2 that pydicom knows. UTF-8 that is declared as another set or not at all is read as
+UTF-8; other bytes beyond ASCII that nothing declares as Latin-1. A text whose bytes are not of its declared set is left
+out of the results, and the run's reason names the attribute.
+
+Written: ISO_IR 192, or with `character_set = "source"` the source's own, with its code extensions. An object with a
+letter that this set has not is written in ISO_IR 192, and the run's reason says so; our own signs (mm², °) are put in
+plain letters instead. HL7: UTF-8 with MSH-18, or with `character_set = "source"` the set of the order's own message,
+under the same condition.
+
+Drawn (SC, PDF): Latin letters everywhere; other scripts in the machine's fonts (DejaVu, Noto, Loma, Droid, Nanum), CJK
+in a PDF in the reader's own. What no font has is replaced by words that say so. Scripts from right to left are drawn in
+SC and not in PDF.
 
 ## 6 Security
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from shared.hl7.message import read_header
+from shared.hl7.text import Hl7Error, decode
 from shared.own_results import MANUFACTURER
 
 
@@ -28,7 +30,7 @@ def read_runs(folder: Path) -> Iterator[Run]:
         run = Run(place)
         for path in sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")):
             if path.suffix == ".hl7":
-                run.messages[path] = path.read_bytes().decode("utf-8", "replace")
+                run.messages[path] = _read_message(path)
             elif (ds := _read(path)) is not None and ds.get("Manufacturer") == MANUFACTURER:
                 run.documents[path] = ds
         if run.documents or run.messages:
@@ -43,6 +45,14 @@ def read_images(folders: Iterable[Path]) -> dict[str, Dataset]:
         if ds is not None and "SOPInstanceUID" in ds:
             images[str(ds.SOPInstanceUID)] = ds
     return images
+
+
+def _read_message(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return decode(content, read_header(content).character_set)
+    except Hl7Error:
+        return content.decode("utf-8", "replace")
 
 
 def _read(path: Path, tags: list[str] | None = None) -> Dataset | None:

@@ -1,10 +1,12 @@
 """A page to draw on: text that keeps to its room, dashed lines, and the marks of the verdicts."""
 
 from collections.abc import Callable
+from functools import partial
 
 from PIL import Image, ImageDraw
 
-from services.report.drawing.palette import BACKGROUND, INK, VERDICTS, Colour, font, printable
+from services.report.drawing.fonts import OWN, font, length, printable, runs
+from services.report.drawing.palette import BACKGROUND, INK, VERDICTS, Colour
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -21,26 +23,43 @@ class Canvas:
         room: float | None = None, bold: bool = False,
     ) -> float:  # fmt: skip
         """Draws one line and returns its width. A line wider than `room` is set smaller, then cut."""
-        line, letters = printable(text), font(size)
+        line = printable(text)
         weight = max(1, size // 28) if bold else 0
         if room is not None:
-            while letters.getlength(line) > room and size > 26:
+            while length(line, size) > room and size > 26:
                 size -= 1
-                letters = font(size)
-            line = _cut(line, letters.getlength, room)
-        self.draw.text(at, line, colour, font=letters, anchor=anchor, stroke_width=weight / 2, stroke_fill=colour)
-        return letters.getlength(line)
+            line = _cut(line, partial(length, size=size), room)
+        self._line(at, line, size, colour, anchor, weight / 2)
+        return length(line, size)
+
+    def _line(
+        self, at: tuple[float, float], line: str, size: int, colour: Colour, anchor: str = "la", stroke: float = 0
+    ) -> None:
+        """One line; where it is in several fonts, these stand on the base line of our own."""
+        parts = runs(line)
+        if [name for name, _ in parts] == [OWN]:
+            self.draw.text(at, line, colour, font=font(size), anchor=anchor, stroke_width=stroke, stroke_fill=colour)
+            return
+        x = at[0] - length(line, size) * {"l": 0, "m": 0.5, "r": 1}[anchor[0]]
+        below = font(size).getbbox("Hg", anchor=f"l{anchor[1]}")[1] - font(size).getbbox("Hg", anchor="ls")[1]
+        for name, letters in parts:
+            self.draw.text(
+                (x, at[1] + below), letters, colour, font=font(size, name), anchor="ls", stroke_width=stroke,
+                stroke_fill=colour,
+            )  # fmt: skip
+            x += font(size, name).getlength(letters)
 
     def paragraph(
         self, at: tuple[float, float], text: str, size: int, room: float, lines: int, colour: Colour = INK
     ) -> float:
         """Draws at most `lines` lines and returns the height that they took."""
         step = size * 1.3
-        wrapped = wrap(printable(text), font(size).getlength, room)
+        width = partial(length, size=size)
+        wrapped = wrap(printable(text), width, room)
         if len(wrapped) > lines:
-            wrapped = [*wrapped[: lines - 1], _cut(" ".join(wrapped[lines - 1 :]), font(size).getlength, room)]
+            wrapped = [*wrapped[: lines - 1], _cut(" ".join(wrapped[lines - 1 :]), width, room)]
         for index, line in enumerate(wrapped):
-            self.draw.text((at[0], at[1] + index * step), line, colour, font=font(size))
+            self._line((at[0], at[1] + index * step), line, size, colour)
         return len(wrapped) * step
 
     def panel(self, box: Box, fill: Colour, outline: Colour | None = None, radius: int = 14) -> None:
@@ -78,7 +97,7 @@ class Canvas:
     def pill(self, right: float, top: float, word: str, verdict: str) -> float:
         """A filled badge that ends at `right`; returns its left edge."""
         size, height = 46, 84
-        width = font(size).getlength(printable(word)) + 150
+        width = length(printable(word), size) + 150
         colour = VERDICTS[verdict]
         self.panel((right - width, top, right, top + height), colour, radius=height // 2)
         self.verdict_mark((right - width + 58, top + height / 2), 24, verdict, BACKGROUND)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from services.report.drawing.canvas import Canvas
-from services.report.drawing.palette import BACKGROUND, INK, LINE, MUTED, PANEL, VERDICTS, YELLOW, font, printable
+from services.report.drawing.fonts import length, printable
+from services.report.drawing.palette import BACKGROUND, INK, LINE, MUTED, PANEL, VERDICTS, YELLOW
 from shared.store import GateResult
 
 WIDTH, HEIGHT, EDGE = 1600, 1200, 44
@@ -16,7 +17,7 @@ def heading(canvas: Canvas, title: str, subtitle: str, number: str, word: str, v
     canvas.draw.rectangle((0, TOP - 27, WIDTH, TOP - 24), fill=VERDICTS[verdict])
     left = canvas.pill(WIDTH - EDGE, 32, word, verdict)
     size = 60
-    width = font(size).getlength(printable(number))
+    width = length(printable(number), size)
     canvas.text((left - 32, 74), number, size, INK, anchor="rm", bold=True)
     room = left - 32 - width - 48 - EDGE
     canvas.text((EDGE, 52), title, 50, INK, anchor="lm", room=room, bold=True)
@@ -31,7 +32,7 @@ def footing(canvas: Canvas, gates: Sequence[GateResult], use_mark: str, made_by:
     width = 0.0
     if use_mark:
         mark = use_mark.upper()
-        width = font(34).getlength(printable(mark)) + 56
+        width = length(printable(mark), 34) + 56
         canvas.panel((EDGE, top, EDGE + width, top + 52), YELLOW, radius=8)
         canvas.text((EDGE + width / 2, top + 26), mark, 34, BACKGROUND, anchor="mm", bold=True)
     room = WIDTH - 2 * EDGE - width - 40
@@ -47,7 +48,7 @@ def _gates(canvas: Canvas, gates: Sequence[GateResult]) -> None:
         canvas.text((x, y), "none besides this one", 30, MUTED, anchor="lm")
     for index, gate in enumerate(gates):
         said = f"{gate.name} {gate.verdict}" if gate.score is None else f"{gate.name} {gate.score:.3g} {gate.verdict}"
-        if x + 44 + font(30).getlength(printable(said)) > WIDTH - EDGE - 120:
+        if x + 44 + length(printable(said), 30) > WIDTH - EDGE - 120:
             canvas.text((x, y), f"+{len(gates) - index} more", 30, MUTED, anchor="lm")
             return
         canvas.verdict_mark((x + 14, y), 13, gate.verdict, VERDICTS.get(gate.verdict, MUTED))

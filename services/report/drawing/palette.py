@@ -1,9 +1,4 @@
-"""Colours and letters. The verdicts' colours stay apart for the colour-blind, and each has a shape of its own too."""
-
-import unicodedata
-from functools import cache
-
-from PIL import ImageFont
+"""Colours. The verdicts' stay apart for the colour-blind, and each has a shape of its own too."""
 
 Colour = tuple[int, int, int]
 
@@ -21,26 +16,6 @@ SKY: Colour = (86, 180, 233)
 VERDICTS: dict[str, Colour] = {
     "pass": GREEN, "warn": YELLOW, "hold": VERMILLION, "present": VERMILLION, "absent": SKY, "measured": SKY,
 }  # fmt: skip
-
-# Letters that Pillow's own font lacks.
-_REPLACED = {
-    "–": "-", "—": "-", "−": "-", "≥": ">=", "≤": "<=", "×": "x", "µ": "u", "ß": "ss", "ø": "o", "æ": "ae",
-    "’": "'", "‘": "'", "“": '"', "”": '"',
-}  # fmt: skip
-
-
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, so that every machine draws the same."""
-    return ImageFont.load_default(size=size)
-
-
-def printable(text: str) -> str:
-    """`text` in letters that the font has; accents are dropped, what is left over becomes a question mark."""
-    replaced = "".join(_REPLACED.get(letter, letter) for letter in text)
-    plain = unicodedata.normalize("NFKD", replaced)
-    kept = (c for c in plain if not unicodedata.combining(c))
-    return "".join(c if " " <= c <= "~" or c in "·°±…" else "?" for c in kept)
 
 
 def mixed(colour: Colour, ground: Colour, share: float) -> Colour:

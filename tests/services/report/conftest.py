@@ -177,7 +177,7 @@ def dciodvfy(tmp_path: Path) -> Callable[[bytes], list[str]]:
     def errors(content: bytes) -> list[str]:
         path = tmp_path / "asked.dcm"
         path.write_bytes(content)
-        run = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
+        run = subprocess.run(["dciodvfy", "-new", path], capture_output=True, encoding="latin-1", check=False)
         path.unlink()
         return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
 

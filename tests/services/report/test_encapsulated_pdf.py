@@ -77,9 +77,9 @@ def test_a_japanese_name_is_text(japanese_facts: RunFacts, written: Write) -> No
 
 
 def test_a_name_that_can_not_be_printed_is_not_printed_wrong(dx_facts: RunFacts, written: Write) -> None:
-    assert not can_print("Ge'ez ሀ")
-    assert markup("ሀ<b>") == "?&lt;b&gt;"
-    dx_facts.sources[0].PatientName = "ሀለ"
+    assert not can_print("private \ue000")
+    assert markup("\ue000<b>") == "[letters without a font]&lt;b&gt;"
+    dx_facts.sources[0].PatientName = "\ue000\ue001"
     (text,) = pages(read(written, dx_facts))
     assert "in letters that this page can't print" in text
 

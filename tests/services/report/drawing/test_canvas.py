@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from services.report.drawing.canvas import Canvas, wrap
-from services.report.drawing.palette import VERDICTS, font, printable
+from services.report.drawing.fonts import NO_FONT, font, printable
+from services.report.drawing.palette import VERDICTS
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("Größe 5 mm² – äöü", "Grosse 5 mm2 - aou"), ("≥ 3 ± 1", ">= 3 ± 1"), ("胸部", "??")]
+    ("text", "said"),
+    [("Größe 5 mm² – äöü", "Größe 5 mm2 - äöü"), ("≥ 3 ± 1", ">= 3 ± 1"), ("a \ue000\ue001", f"a {NO_FONT}")],
 )
-def test_only_letters_that_the_font_has(text: str, said: str) -> None:
+def test_only_letters_that_a_font_has(text: str, said: str) -> None:
     assert printable(text) == said
 
 
@@ -41,3 +43,13 @@ def test_each_verdict_has_a_shape_of_its_own() -> None:
         canvas.verdict_mark((30, 30), 20, verdict, (255, 255, 255))
         shapes.append((np.asarray(canvas.image)[..., 0] > 128).tobytes())
     assert len(set(shapes)) == len(VERDICTS)
+
+
+def test_letters_of_several_fonts_stand_on_one_line_within_their_room() -> None:
+    plain, mixed = Canvas(900, 100), Canvas(900, 100)
+    width = mixed.text((450, 50), "Hg Größe Hg", 40, anchor="mm")
+    assert width > plain.text((450, 50), "Hg Gr Hg", 40, anchor="mm")
+    drawn = [np.argwhere(np.asarray(canvas.image).max(axis=2) > 100) for canvas in (plain, mixed)]
+    assert abs(drawn[0][:, 0].max() - drawn[1][:, 0].max()) <= 2
+    assert abs(drawn[1][:, 1].min() - (450 - width / 2)) <= 6
+    assert abs(drawn[1][:, 1].max() - (450 + width / 2)) <= 6
