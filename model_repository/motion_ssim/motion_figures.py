@@ -3,13 +3,17 @@
 import json
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from motion_cases import cases
 from motion_pairs import HELD_OUT, Pair, Series, draw_severity, load_series, make_pair, phantom_series, read_slice
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+
+from shared.packages.validation.predictions import write_predictions
 
 STAIRS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 """Severities through which each slice is taken for the rank correlation."""
@@ -30,6 +34,7 @@ class Scored:
     truth: Vector
     predicted: Vector
     still: Vector
+    pairs: list[Pair]
     spearman: float
     spearman_pooled: float
 
@@ -53,9 +58,14 @@ def predict(model: onnxruntime.InferenceSession, pairs: list[Pair], batch: int =
     return scores
 
 
+def generator_of(series: list[Series], name: str) -> np.random.Generator:
+    """What draws the motion of a group: the same group is always moved alike."""
+    return np.random.default_rng([17, len(name), sum(len(s.slices) for s in series)])
+
+
 def score_series(model: onnxruntime.InferenceSession, series: list[Series], name: str, draws: int) -> Scored:
     """Residuals on random motion, scores of the still slices, and rank correlation on growing motion."""
-    rng = np.random.default_rng([17, len(name), sum(len(s.slices) for s in series)])
+    rng = generator_of(series, name)
     clean = [one for s in series for one in s.slices]
     pairs = [make_pair(one, draw_severity(rng), rng) for one in clean for _ in range(draws)]
     still = [make_pair(one, 0.0, rng) for one in clean]
@@ -65,7 +75,8 @@ def score_series(model: onnxruntime.InferenceSession, series: list[Series], name
     each = [spearmanr(-np.array(STAIRS), row).statistic for row in climbed]
     pooled = spearmanr(np.tile(-np.array(STAIRS), len(climbers)), climbed.ravel()).statistic
     truth = np.array([p.ssim for p in pairs])
-    return Scored(name, truth, predict(model, pairs), predict(model, still), float(np.mean(each)), float(pooled))
+    said = predict(model, pairs), predict(model, still)
+    return Scored(name, truth, *said, pairs, float(np.mean(each)), float(pooled))
 
 
 def figures(scored: Scored) -> dict[str, float]:
@@ -93,6 +104,7 @@ def merged(parts: list[Scored], name: str) -> Scored:
         np.concatenate([p.truth for p in parts]),
         np.concatenate([p.predicted for p in parts]),
         np.concatenate([p.still for p in parts]),
+        [pair for p in parts for pair in p.pairs],
         float(np.average([p.spearman for p in parts], weights=weights)),
         float(np.average([p.spearman_pooled for p in parts], weights=weights)),
     )
@@ -109,10 +121,12 @@ def seconds_for(model: onnxruntime.InferenceSession, slices: int = 170) -> float
 
 
 def validate(model_path: Path, data: Path, out: Path, look: Path | None) -> dict[str, object]:
-    """Write validation.json, a table for the card (validation.md) and residuals.png below `out`."""
+    """Write validation.csv and .json, a table for the card (validation.md) and residuals.png below `out`."""
     model = open_model(model_path)
     people = [s for s in load_series(data) if s.subject in HELD_OUT]
     rows = [score_series(model, [s], s.name, DRAWS) for s in people]
+    told = [cases(one, row.pairs, row.predicted) for one, row in zip(people, rows, strict=True)]
+    write_predictions(out / "validation.csv", chain.from_iterable(told))
     real = merged(rows, "all people kept out")
     heads = [phantom_series(seed) for seed in HELD_OUT_HEADS]
     generated = score_series(model, heads, "generated heads", 2)

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,12 +47,16 @@ _SIZES = (
 
 @dataclass(frozen=True)
 class Series:
-    """The clean slices of one series, each (rows, columns), with the person it shows."""
+    """The clean slices of one series, each (rows, columns), with the person it shows and how it was acquired.
+
+    `technique` holds vendor, field_T (tesla) and contrast as the manifest of the data has them.
+    """
 
     name: str
     subject: str
     kind: Kind
     slices: list[Array]
+    technique: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def load_series(data: Path) -> list[Series]:
         name = row["path"].split("/")[0]
         head = row["human_or_phantom"] == "human" and "brain" in row["anatomy"]
         kind: Kind = "people" if head else "objects"
-        series = found.setdefault(name, Series(name, SUBJECT_OF.get(name, name), kind, []))
+        technique = {key: row[key] for key in ("vendor", "field_T", "contrast")}
+        series = found.setdefault(name, Series(name, SUBJECT_OF.get(name, name), kind, [], technique))
         series.slices.extend(read_slice(data / row["path"]))
     return list(found.values())
 

@@ -5,21 +5,26 @@
 
 PACKAGE is a folder, or a name beside this one. Its `pool.py` is asked for images, or DIR (sage_pool says how). OUT
 gets the whole package, to be copied as sage_PACKAGE; the images; a checkpoint, from which an interrupted run goes on.
+`--minutes 0` trains nothing and writes the validation.csv of the OUT/1/model.onnx that is there.
 """
 
 import argparse
 import json
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from sage_cases import cases
 from sage_figures import draw_deformation, draw_rejection
 from sage_folder import export, gate_name, write_card, write_config, write_golden, write_manifest
 from sage_network import Sage
-from sage_pool import Pool, Target, image_of, images, load_pool, view_of
+from sage_pool import Pool, Target, available, image_of, images, load_pool, view_of
 from sage_training import build
 from sage_validation import Scored, figures, score, spoilt
+
+from shared.packages.validation.predictions import write_predictions
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ def run(target: Target, data: Path | None, out: Path, plan: Plan) -> dict[str, f
     pixels = target.package.manifest.tensors.pixels
     digest = export(sage, pixels.shape, pixels.name, out / "1" / "model.onnx")
     write_golden(out, pixels.name, _golden_rows(target, data))
+    write_cases(target, data, out, plan)
     held_out = load_pool(target, data, "held_out", plan.held_out, kept)
     found = _measure(sage, target, data, held_out, plan, kept, out)
     made: dict[str, object] = {
@@ -58,6 +64,13 @@ def run(target: Target, data: Path | None, out: Path, plan: Plan) -> dict[str, f
     write_manifest(out, target, digest, found, made, plan.warn_only)
     write_card(out, target, made, found)
     return found
+
+
+def write_cases(target: Target, data: Path | None, out: Path, plan: Plan) -> None:
+    """validation.csv of the graph that lies in `out`."""
+    held_out = available(data, "held_out", plan.held_out)
+    found = cases(target, data, out / "1" / "model.onnx", held_out, min(plan.spoilt, held_out))
+    write_predictions(out / "validation.csv", found)
 
 
 def _golden_rows(target: Target, data: Path | None) -> list[np.ndarray]:
@@ -87,6 +100,12 @@ def _white_noise(sage: Sage, target: Target, data: Path | None) -> Scored:
     return score(sage, Pool(views, answers, np.zeros(len(rows), np.float32)))
 
 
+def only_warns(target: Target) -> bool:
+    """Whether the gate as it lies beside its package never holds: made again, it must not begin to of itself."""
+    manifest = target.folder.parent / gate_name(target) / "package.toml"
+    return manifest.is_file() and not tomllib.loads(manifest.read_text(encoding="utf-8"))["gate"]["hold_below"]
+
+
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,12 +116,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--images", type=int, default=Plan.training, help="training images (default 1000)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads for training (default 1)")
-    parser.add_argument("--warn-only", action="store_true", help="the gate only ever warns: hold_below = 0")
+    parser.add_argument(
+        "--warn-only", action="store_true", help="hold_below = 0 (also if the gate that is there has it)"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     beside = Path(__file__).parents[1] / given.package
     target = Target(beside if beside.is_dir() else Path(given.package))
-    plan = Plan(given.minutes, given.seed, given.images, warn_only=given.warn_only)
+    warn_only = given.warn_only or only_warns(target)
+    plan = Plan(given.minutes, given.seed, given.images, warn_only=warn_only)
+    if given.minutes <= 0:
+        write_cases(target, given.data, given.out, plan)
+        return
     for name, value in run(target, given.data, given.out, plan).items():
         print(f"{name}: {value:.4g}")
     print(f"copy {given.out}, without its images and checkpoint, as {gate_name(target)} into a model repository")

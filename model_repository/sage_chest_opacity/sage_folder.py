@@ -14,7 +14,7 @@ WARN_BELOW, HOLD_BELOW = 0.05, 0.01
 CONDITIONS = {"similarity": "Similarity to training data", "knn": "Distance to training data, as a probability",
               "reconstruction": "Reconstruction error, as a probability",
               "confidence": "Confidence, as a probability"}  # fmt: skip
-LIMITS = ("[limits]", "share_below_0_05 = { max = 0.1 }", "auroc_spoilt_similarity = { min = 0.9 }")
+LIMITS = ("[limits]", "share_below_0_05 = { max = 0.1 }", "similarity_auroc = { min = 0.9 }")
 PAPER = (
     "Generalization is not a universal guarantee: Estimating similarity to training data with an ensemble"
     " out-of-distribution metric"

@@ -136,7 +136,7 @@ def figures(
         found[f"spearman_{name}"], found[f"spearman_{name}_each"] = monotone(steps)
     outside = together([step for steps in stairs.values() for step in steps[1:]])
     for part in PARTS:
-        found[f"auroc_spoilt_{part}"] = above(inside[part], outside.log[part])
+        found[f"{part}_auroc"] = above(inside[part], outside.log[part])
     mean = {key: np.mean([np.exp(s.log[p]) for p in PARTS[1:]], 0) for key, s in (("in", held_out), ("out", outside))}
     found["auroc_spoilt_mean_of_parts"] = above(mean["in"], mean["out"])
     for name, steps in stairs.items():

@@ -38,8 +38,7 @@ def corrupt(image: NDArray[np.floating], severity: float | str, rng: np.random.G
     k-space is acquired is the reference, so that nothing is shifted as a whole. Severity 0 returns the image
     unchanged. Raises ValueError for an unknown name, a number outside 0 to 1, or another number of dimensions.
     """
-    strength = _strength(severity)
-    pixels = np.asarray(image, np.float32)
+    strength, pixels = _strength(severity), np.asarray(image, np.float32)
     if pixels.ndim not in (2, 3):
         raise ValueError(f"corrupt takes a slice or a stack of slices, not an array of {pixels.ndim} dimensions")
     phase_axis = int(rng.integers(2))
@@ -48,6 +47,19 @@ def corrupt(image: NDArray[np.floating], severity: float | str, rng: np.random.G
         return pixels.copy()
     moved = [_acquire(one, course, strength) for one, course in zip(np.atleast_3d(pixels.T).T, courses, strict=True)]
     return moved[0] if pixels.ndim == 2 else np.stack(moved)
+
+
+def still_in_each_pose(image: NDArray[np.floating], severity: float | str, rng: np.random.Generator) -> list[Array]:
+    """The still slice (rows, columns) as it lies in each pose of the motion that `corrupt` gives for an equal `rng`.
+
+    A moved picture whose k-space is mostly of one pose shows the head sharp, but there: not where the reference lies.
+    """
+    strength, pixels = _strength(severity), np.asarray(image, np.float32)
+    course = _draw_course(pixels.shape, int(rng.integers(2)), rng)
+    return [
+        np.abs(fft.ifft2(fft.ifftshift(_posed(pixels, course, pose, strength)))).astype(np.float32)
+        for pose in np.unique(course.pose_of_line)
+    ]
 
 
 def _strength(severity: float | str) -> float:
@@ -100,12 +112,15 @@ def _acquire(image: Array, course: _Course, strength: float) -> Array:
     lines = image.shape[axis]
     kspace = np.empty(image.shape, np.complex64)
     for pose in np.unique(course.pose_of_line):
-        turn, shift = strength * course.turns_deg[pose], strength * course.shifts[pose]
-        posed = _transform(_turned(image, turn), shift)
+        posed = _posed(image, course, pose, strength)
         chosen = (slice(None),) * axis + (course.pose_of_line == pose,)
         kspace[chosen] = posed[chosen]
     weight = (1.0 + strength * course.ghost).astype(np.complex64).reshape((lines, 1) if axis == 0 else (1, lines))
     return np.abs(fft.ifft2(fft.ifftshift(kspace * weight))).astype(np.float32)
+
+
+def _posed(image: Array, course: _Course, pose: int, strength: float) -> NDArray[np.complex64]:
+    return _transform(_turned(image, strength * course.turns_deg[pose]), strength * course.shifts[pose])
 
 
 def _turned(image: Array, degrees: float) -> Array:

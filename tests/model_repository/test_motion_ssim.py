@@ -10,6 +10,9 @@ import onnxruntime
 import pytest
 from scipy.stats import spearmanr
 
+from shared.packages.folder import load_package
+from shared.packages.validation.judged import measured
+from shared.packages.validation.predictions import read_predictions
 from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.motion import corrupt
 
@@ -92,6 +95,17 @@ def test_a_still_head_passes_and_a_strongly_moved_one_is_held(
     assert series_score(model, corrupt(head, "strong", np.random.default_rng(1))) < GATE["hold_below"]
 
 
+def test_the_recorded_cases_give_the_figures_of_the_manifest() -> None:
+    lines = read_predictions(PACKAGE / "validation.csv")
+    found = measured(load_package(PACKAGE), lines)["ssim"]
+    for name in ("cases", "residual_mean", "residual_sigma", "mean_absolute_error", "pearson"):
+        assert MANIFEST["validation"][name] == pytest.approx(found[name], abs=6e-5), name
+    for classes in (3, 5, 10):
+        alike = [int(min(line.truth, 0.999) * classes) == int(min(line.score, 0.999) * classes) for line in lines]
+        assert MANIFEST["validation"][f"accuracy_{classes}"] == pytest.approx(np.mean(alike), abs=6e-5)
+    assert {line.strata["person"] for line in lines} == {"A", "B"}
+
+
 @pytest.fixture
 def beside_recipe() -> Iterator[None]:
     sys.path.insert(0, str(PACKAGE))
@@ -122,6 +136,19 @@ def test_a_pair_is_labelled_with_the_ssim_to_the_still_slice(head: np.ndarray) -
     spoilt = np.clip(corrupt(head[6], 0.4, np.random.default_rng(2)) / top, 0, 1)
     assert moved.ssim == pytest.approx(metrics.structural_similarity(scaled(head[6]), spoilt, data_range=1.0))
     assert moved.cells.mean() == pytest.approx(moved.ssim, abs=0.02)
+
+
+@pytest.mark.usefixtures("beside_recipe")
+def test_a_moved_slice_is_at_least_as_like_to_its_best_pose_as_to_the_reference(head: np.ndarray) -> None:
+    pytest.importorskip("skimage", reason="scikit-image labels the training pairs; only the train extra has it")
+    from motion_limits import ssim_to_best_pose
+    from motion_pairs import make_pair
+
+    seeds = range(6)
+    label = np.array([make_pair(head[6], 0.8, np.random.default_rng(seed)).ssim for seed in seeds])
+    best = np.array([ssim_to_best_pose(head[6], 0.8, np.random.default_rng(seed)) for seed in seeds])
+    assert (best >= label - 1e-3).all()
+    assert (best > label + 0.02).any(), "a head that lies elsewhere is as sharp"
 
 
 @pytest.mark.usefixtures("beside_recipe")

@@ -18,6 +18,8 @@ from shared.imaging.steps import compile_steps
 from shared.imaging.volume import Volume
 from shared.inference import Reading
 from shared.packages.folder import load_package
+from shared.packages.validation.judged import measured
+from shared.packages.validation.predictions import read_predictions
 from shared.phantoms.brain_mr import brain_volume
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
@@ -132,6 +134,29 @@ def test_the_card_states_the_figures_of_the_manifest() -> None:
     assert "not for clinical use" in card.lower()
 
 
+def test_the_recorded_cases_give_the_figures_of_the_manifest() -> None:
+    package, lines = load_package(FOLDER), read_predictions(FOLDER / "validation.csv")
+    said = package.manifest.validation
+    for name, figures in measured(package, lines).items():
+        assert said[f"{name}_auroc"] == pytest.approx(figures["auroc"], abs=2e-3)
+    kept_out = [line for line in lines if line.output == "similarity" and line.truth]
+    mixed = [line for line in lines if line.output == "similarity"]
+    assert len(kept_out) == said["images"]
+    assert np.mean([line.score < 0.05 for line in kept_out]) == pytest.approx(said["share_below_0_05"], abs=4e-3)
+    for name, cases in (("kept_out", kept_out), ("mixed", mixed)):
+        for share in (0, 20, 50):
+            kept = sorted(cases, key=lambda line: line.score)[int(share / 100 * len(cases)) :]
+            accuracy = np.mean([line.strata["reader"] == "right" for line in kept])
+            assert said[f"accuracy_{name}_{share}"] == pytest.approx(accuracy, abs=5e-3)
+
+
+def test_a_gate_that_only_warns_is_made_again_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of(FOLDER, monkeypatch, "matplotlib")
+    assert recipe.only_warns(recipe.Target(REPOSITORY / "chest_opacity"))
+    _tiny_package(tmp_path / "tiny")
+    assert not recipe.only_warns(recipe.Target(tmp_path / "tiny"))
+
+
 TINY_POOL = """
 import numpy as np
 
@@ -211,6 +236,9 @@ def test_the_recipe_builds_a_gate_for_another_package(tmp_path: Path, monkeypatc
     assert gate.manifest.gate
     assert 0 < gate.manifest.gate.hold_below < gate.manifest.gate.warn_below
     assert found["auroc_white_noise"] == 1.0
+    recorded = measured(gate, read_predictions(gate.folder / "validation.csv"))
+    assert (recorded["similarity"]["cases"], recorded["similarity"]["fit"]) == (32 + 3 * 6 * 5, 32)
+    assert recorded["similarity"]["auroc"] == pytest.approx(found["similarity_auroc"], abs=0.03)
     assert json.loads((tmp_path / "sage_tiny" / "validation.json").read_text()) == found
     golden = np.load(tmp_path / "sage_tiny" / "golden" / "rows.npz")
     served = _session(tmp_path / "sage_tiny" / "1" / "model.onnx")

@@ -54,7 +54,8 @@ def _table(one: Judged) -> Iterator[str]:
             yield f"| {name} | {len(part)} | too few |{' |' * (len(shown) - 2)}"
         else:
             figures = one.figures(part)
-            yield f"| {name} | {' | '.join(_figure(figures[key]) for key in shown)} |"
+            if any(isinstance(figures[key], float) and not math.isnan(figures[key]) for key in shown):
+                yield f"| {name} | {' | '.join(_figure(figures[key]) for key in shown)} |"
 
 
 def _strata(lines: Sequence[Prediction]) -> Iterator[tuple[str, list[Prediction]]]:

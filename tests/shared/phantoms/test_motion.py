@@ -5,7 +5,7 @@ import pytest
 from scipy import fft
 
 from shared.phantoms.brain_mr import brain_volume
-from shared.phantoms.motion import SEVERITIES, corrupt
+from shared.phantoms.motion import SEVERITIES, corrupt, still_in_each_pose
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,12 @@ def test_an_impossible_severity_is_refused(head: np.ndarray, severity: float | s
 def test_an_array_of_another_dimension_is_refused() -> None:
     with pytest.raises(ValueError, match="dimensions"):
         corrupt(np.zeros(9, np.float32), 0.5, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("severity", [0.0, 0.6])
+def test_the_still_slice_is_among_its_poses_and_moves_with_the_severity(head: np.ndarray, severity: float) -> None:
+    poses = still_in_each_pose(head, severity, np.random.default_rng(3))
+    apart = sorted(float(np.abs(posed - head).mean() / head.mean()) for posed in poses)
+    assert len(poses) > 1
+    assert apart[0] < 1e-4, "the reference: the pose of the middle of k-space"
+    assert apart[-1] == pytest.approx(0.0, abs=1e-4) if severity == 0.0 else apart[-1] > 0.1
