@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from shared.uids import derived_uuid
 
-DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "NASR"]
+DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "DERIVED", "NASR"]
 NOTICE: DicomKind = "NASR"  # says that there is no result, and why
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
@@ -19,6 +19,7 @@ SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
 SegFlavour = Literal["binary", "label-map"]
 SegProbabilities = Literal["fractional", "thresholded"]
 MapFlavour = Literal["values", "overlay"]
+DerivedMark = Literal["burned-in", "words"]
 TransferSyntax = Literal["explicit", "rle", "jpeg-ls"]
 RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
 CharacterSet = Literal["utf-8", "source"]
@@ -27,6 +28,7 @@ ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
 _OF_KIND: dict[str, tuple[str, ...]] = {
     "SR": ("sr_flavour", "region_coordinates"), "NASR": ("sr_flavour", "region_coordinates"),
     "SEG": ("seg_flavour", "seg_probabilities", "transfer_syntax"), "PM": ("map_flavour",), "SC": ("transfer_syntax",),
+    "DERIVED": ("derived_mark", "transfer_syntax"),
 }  # fmt: skip
 DESCRIPTION = "AI {what}: {title}"
 _PLACEHOLDERS = ("what", "title", "package", "version")
@@ -34,12 +36,12 @@ _PLACEHOLDERS = ("what", "title", "package", "version")
 # The settings that each profile stands for; what the configuration says itself comes before them.
 PROFILES: dict[ProfileName, dict[str, Any]] = {
     "air": {
-        "objects": ["SR", "SEG", "PM", "KOS", "NASR"],
+        "objects": ["SR", "SEG", "PM", "DERIVED", "KOS", "NASR"],
         "sr_flavour": "comprehensive-3d",
         "region_coordinates": "SCOORD3D",
     },
     "ohif": {
-        "objects": ["SR", "SC", "SEG", "PM", "PDF"],
+        "objects": ["SR", "SC", "SEG", "PM", "DERIVED", "PDF"],
         "sr_flavour": "comprehensive-3d",
         "region_coordinates": "SCOORD",
         "seg_flavour": "binary",
@@ -72,8 +74,11 @@ class FlavourSettings(BaseModel):
     map_flavour: MapFlavour = "values"
     """dicom: a parametric map as the package's own "values" on their own grid, or, for viewers that draw no other, as
     an "overlay": on the image's grid, stored as shares of the largest value, with the way back to the values."""
+    derived_mark: DerivedMark = "burned-in"
+    """dicom: the use mark of derived images, where the package has one, in their lowest rows ("burned-in", which no
+    viewer hides) as well as in their words, or in those alone ("words", for who goes on computing with the pixels)."""
     transfer_syntax: TransferSyntax = "explicit"
-    """dicom: how pixels of pictures, and of segmentations that are not bit masks, are written: "explicit"
+    """dicom: how pixels of pictures, derived images, and segmentations that are not bit masks, are written: "explicit"
     (uncompressed, which every receiver takes), or lossless in "rle" or "jpeg-ls" for those that say so."""
     character_set: CharacterSet = "utf-8"
     """"utf-8", or "source": dicom: the images' own; mllp: that of the order's message (MSH-18). What has not every
@@ -122,6 +127,7 @@ class Flavour(FlavourSettings):
             value for value, usual in (
                 (self.sr_flavour, "comprehensive-3d"), (self.region_coordinates, "SCOORD"),
                 (self.seg_flavour, "binary"), (self.seg_probabilities, "fractional"), (self.map_flavour, "values"),
+                (self.derived_mark, "burned-in"),
                 (self.transfer_syntax, "explicit"), (self.character_set, "utf-8"),
             ) if value != usual
         ]  # fmt: skip
@@ -143,8 +149,8 @@ class Wanted(FlavourSettings):
     (pictures only) or "reporting"; the settings below come before it."""
     objects: list[ResultKind] = Field(default=[])
     """Which objects go there: SR (report), SC (picture), KOS (key images), PDF (page), SEG (segmentation), PM
-    (parametric map of a heat map), NASR (the report that a run was held or has failed, and why); ORU to MLLP. Empty:
-    the profile's, else SR and SC, or ORU."""
+    (parametric map of a heat map), DERIVED (images that a package made of the source's), NASR (the report that a run
+    was held or has failed, and why); ORU to MLLP. Empty: the profile's, else SR and SC, or ORU."""
 
     @model_validator(mode="before")
     @classmethod

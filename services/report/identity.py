@@ -16,14 +16,14 @@ from shared.study import Failure
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
-SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7}
+SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7, "DERIVED": 8}
 FLAVOURS_APART = 1000  # in series numbers
 ALONE = ("SEG", "PM")  # of these each has a series of its own: viewers show one of a series
 _SERIES_APART = 100  # in series numbers, of one kind and flavour
 HELD_NUMBER = 1  # of a held run's notice; a failed run's follow it
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
-_UNPAIRED = frozenset({
+UNPAIRED = frozenset({
     "ABDOMEN", "ABDOMENPELVIS", "BACK", "BLADDER", "BRAIN", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "COCCYX",
     "CSPINE", "FACE", "HEAD", "HEADNECK", "HEART", "JAW", "LIVER", "LSPINE", "MEDIASTINUM", "NECK", "NOSE", "PANCREAS",
     "PELVIS", "PROSTATE", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH", "THYROID", "TSPINE", "UTERUS",
@@ -62,8 +62,8 @@ def counted(what: str, number: int) -> str:
 
 
 def series_uid_of(run_id: str, kind: str, flavour: Flavour, number: int = 1) -> str:
-    """The series of a run's objects of a kind and flavour: one of them all, or of the `number`th alone."""
-    which = [str(number)] if kind in ALONE and number > 1 else []
+    """The `number`th series (1-based) of a run's objects of a kind and flavour."""
+    which = [str(number)] if number > 1 else []
     return derived_uid(run_id, kind, *_label(flavour), "series", *which)
 
 
@@ -101,8 +101,14 @@ def first_source(facts: RunFacts) -> Dataset:
     return facts.sources[0]
 
 
-def fill_identity(ds: Dataset, facts: RunFacts, kind: str, number: int, description: str) -> None:
-    """Writes Patient, Study, Series, Equipment and SOP Common into `ds`, from the source and the run."""
+def fill_identity(
+    ds: Dataset, facts: RunFacts, kind: str, number: int, description: str, series: int | None = None
+) -> None:
+    """Writes Patient, Study, Series, Equipment and SOP Common into `ds`, from the source and the run.
+
+    It is the `number`th object of its kind, in the `series`th series: the only one, or that of its own.
+    """
+    place = series or (number if kind in ALONE else 1)
     source = first_source(facts)
     for keyword in (*ALWAYS, *WHERE_KNOWN, *SEQUENCES):
         if keyword in source and (keyword not in SEQUENCES or keyword.startswith("Issuer")):
@@ -112,10 +118,9 @@ def fill_identity(ds: Dataset, facts: RunFacts, kind: str, number: int, descript
     ds.StudyInstanceUID = facts.study.study_instance_uid
     if not ds.AccessionNumber and facts.order:
         ds.AccessionNumber = facts.order.accession_number
-    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind, facts.flavour, number)
+    ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind, facts.flavour, place)
     ds.SeriesNumber = facts.series_number + SERIES_OFFSET[kind] + facts.flavour_number * FLAVOURS_APART
-    if kind in ALONE:
-        ds.SeriesNumber += (number - 1) * _SERIES_APART
+    ds.SeriesNumber += (place - 1) * _SERIES_APART
     ds.SeriesDescription = description
     ds.SOPInstanceUID = sop_instance_uid_of(facts.run.id, kind, facts.flavour, number)
     ds.InstanceNumber = 1 if kind in ALONE else number
@@ -127,7 +132,7 @@ def fill_body_part(ds: Dataset, source: Dataset) -> None:
     """Laterality is type 2C: there, maybe empty, unless the part is known to be no paired one (PS3.3 C.7.3.1)."""
     if body_part := source.get("BodyPartExamined"):
         ds.BodyPartExamined = body_part
-    if body_part not in _UNPAIRED:
+    if body_part not in UNPAIRED:
         ds.Laterality = source.get("Laterality", "")
 
 

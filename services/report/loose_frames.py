@@ -23,7 +23,7 @@ def put_right(document: Dataset, plates: Plates, planes: Sequence[Plane], measur
 
     `planes` are where the layers' own pixels lie, with `measures`; empty where nothing is known.
     """
-    places = _stacks(planes) if planes else [(1, n) for n in range(1, len(plates.layers) + 1)]
+    places = stacks_of(planes) if planes else [(1, n) for n in range(1, len(plates.layers) + 1)]
     for item in document.PerFrameFunctionalGroupsSequence:
         layer = round(-float(item.PlanePositionSequence[0].ImagePositionPatient[2]))
         _point_to(item, plates.layers[layer])
@@ -38,7 +38,7 @@ def put_right(document: Dataset, plates: Plates, planes: Sequence[Plane], measur
     _name_sources(document, plates)
 
 
-def _stacks(planes: Sequence[Plane]) -> list[tuple[int, int]]:
+def stacks_of(planes: Sequence[Plane]) -> list[tuple[int, int]]:
     """Stack and number in it of each plane, both from 1: the nth one in a place is of the nth stack."""
     seen: dict[tuple[int, ...], int] = {}
     order: dict[tuple[int, ...], int] = {}

@@ -90,6 +90,11 @@ def _parallel(one: Plane, other: Plane) -> bool:
     return all(abs(a - b) < SAME_DIRECTION for a, b in zip(one.orientation, other.orientation, strict=True))
 
 
+def made_up_frame_of_reference(header: Dataset) -> str:
+    """Of a series that has places and names none: what must name one has this, and no other series has."""
+    return derived_uid("frame of reference", str(header.SeriesInstanceUID))
+
+
 @dataclass(frozen=True)
 class _Group:
     """Images or frames that are covered together."""
@@ -125,9 +130,7 @@ class _Group:
         if not self._planes(self.images):
             return ""
         own = str(header.get("FrameOfReferenceUID", ""))
-        return own or (
-            derived_uid("frame of reference", str(header.SeriesInstanceUID)) if self.frame_of_reference != "own" else ""
-        )
+        return own or (made_up_frame_of_reference(header) if self.frame_of_reference != "own" else "")
 
     def _all_frames(self, header: Dataset) -> list[SourceImage]:
         """highdicom takes an instance with all of its frames; single images as they are."""

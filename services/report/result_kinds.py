@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from services.report import (
+    derived_images,
     dicom_sr,
     encapsulated_pdf,
     key_objects,
@@ -45,6 +46,7 @@ BUILDERS: dict[str, Builder] = {
     secondary_capture.KIND: secondary_capture.build,
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
+    derived_images.KIND: derived_images.build,
 }
 UNREAD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
@@ -54,6 +56,7 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
     encapsulated_pdf.KIND: (EncapsulatedPDFStorage,),
     segmentation.KIND: segmentation.SOP_CLASSES,
     parametric_map.KIND: parametric_map.SOP_CLASSES,
+    derived_images.KIND: derived_images.SOP_CLASSES,
     not_analysed.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
 }
 SYNTAXES: dict[TransferSyntax, str] = {
@@ -114,8 +117,8 @@ def build_objects(
             facts, flavour=flavour, flavour_number=number, segmentations=segmentations, maps=maps
         )  # fmt: skip
         for count, ds in enumerate(builder(flavoured), start=1):
-            # several that are each alone in a series have one instance number; a notice has one of its own
-            made.append(_to_result(ds, flavoured, kind, max(count, int(ds.InstanceNumber)), destinations))
+            number_in_run = int(ds.InstanceNumber) if kind == not_analysed.KIND else count  # a notice has its own
+            made.append(_to_result(ds, flavoured, kind, number_in_run, destinations))
     return made
 
 
@@ -138,7 +141,7 @@ def _to_result(ds: Dataset, facts: RunFacts, kind: str, number: int, destination
     plain.file_meta = meta
     remark = choose_character_set(plain, first_source(facts)) if facts.flavour.character_set == "source" else ""
     syntax = SYNTAXES[facts.flavour.transfer_syntax]
-    if syntax != ExplicitVRLittleEndian and plain.get("BitsAllocated") == 8 and "PixelData" in plain:
+    if syntax != ExplicitVRLittleEndian and plain.get("BitsAllocated") in (8, 16) and "PixelData" in plain:
         plain.compress(syntax, generate_instance_uid=False)  # a bit mask has no such encoding (PS3.5 8.2)
     dcmwrite(content, plain, enforce_file_format=True)
     name = "_".join(part for part in (kind, facts.flavour.label, str(number)) if part)

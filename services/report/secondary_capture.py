@@ -15,6 +15,7 @@ from services.report.identity import (
     series_description,
     software_version,
 )
+from services.report.image_origin import fill_origin
 from shared.findings import Finding, QualityScore, SourceImage
 
 KIND = "SC"
@@ -76,25 +77,7 @@ def _fill_sources(ds: Dataset, facts: RunFacts, finding: Finding) -> None:
     """What the page shows, and what clings to its pixels from there."""
     headers = {str(source.SOPInstanceUID): source for source in facts.sources}
     used = [i for i in images_to_draw(finding, facts.read) if i in facts.pictures and i.sop_instance_uid in headers]
-    ds.SourceImageSequence = [_reference(image) for image in used]
-    shown = [headers[image.sop_instance_uid] for image in used]
-    ds.BurnedInAnnotation = "YES" if any(h.get("BurnedInAnnotation") == "YES" for h in shown) else "NO"
-    lossy = [h for h in shown if h.get("LossyImageCompression") == "01"]
-    ds.LossyImageCompression = "01" if lossy else "00"  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
-    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if lossy else ():
-        if keyword in lossy[0]:
-            ds[keyword] = lossy[0][keyword]
-
-
-def _reference(image: SourceImage) -> Dataset:
-    item, purpose = Dataset(), Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.sop_class_uid, image.sop_instance_uid
-    if image.frame:
-        item.ReferencedFrameNumber = image.frame
-    purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
-    purpose.CodeMeaning = "Source image for image processing operation"
-    item.PurposeOfReferenceCodeSequence = [purpose]
-    return item
+    fill_origin(ds, used, [headers[image.sop_instance_uid] for image in used])
 
 
 def _fill_pixels(ds: Dataset, page: Image.Image) -> None:

@@ -14,6 +14,7 @@ from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
+from services.report.derived_classes import FRAME_GROUPS, KEPT
 from services.report.text import UNDECODED, read_as_utf_8
 from shared.uids import is_valid_uid
 
@@ -35,7 +36,8 @@ IMAGE = (
     "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "ImagerPixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices", "PatientOrientation",
     "BodyPartExamined", "Laterality", "BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod", "SpecificCharacterSet",
+    "LossyImageCompressionMethod", "SpecificCharacterSet", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    "ImageType", "PixelIntensityRelationship", "Manufacturer", "ManufacturerModelName", "StationName", *KEPT,
 )  # fmt: skip
 ONE_VALUE = (
     "Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
@@ -69,10 +71,10 @@ def clean_header(source: Dataset) -> Header:
     header = Header()
     for keyword in ALWAYS:
         setattr(header, keyword, "")
-    header.left_out = tuple(_copy(source, header, (*TAKEN_OVER, *IMAGE)))
+    header.left_out = tuple(_copy(source, header, dict.fromkeys((*TAKEN_OVER, *IMAGE))))
     if header.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethod" not in header:
         del header.PatientIdentityRemoved  # PS3.3 C.7.1.1: type 1C, the method is then required
-    _take_shared_pixel_measures(source, header)
+    _take_functional_groups(source, header)
     return header
 
 
@@ -151,12 +153,15 @@ def _check(keyword: str, vr: str, value: object) -> None:
         raise ValueError("not as many values as it must have")
 
 
-def _take_shared_pixel_measures(source: Dataset, header: Dataset) -> None:
-    """The spacing of an enhanced image whose frames share it (PS3.3 C.7.6.16.2.1)."""
+def _take_functional_groups(source: Dataset, header: Dataset) -> None:
+    """Of an enhanced image the spacing and the anatomy that its frames share, else those of the first frame (PS3.3
+    C.7.6.16.2).
+    """
     for macro in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in (source.get(macro) or [])[:1]:
             for measures in group.get("PixelMeasuresSequence") or []:
                 _copy(measures, header, ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices"))
+            _copy(group, header, FRAME_GROUPS)
 
 
 def spacing_of(header: Dataset) -> tuple[str, tuple[float, float]] | None:

@@ -59,9 +59,9 @@ SCP = """\
 SCU = """\
 ### 3.2 send (Storage SCU, Storage Commitment SCU)
 
-- Proposes the object's own SOP class in Explicit VR Little Endian and Implicit VR Little Endian; pictures and
-  segmentations of a destination with `transfer_syntax = "rle"` or `"jpeg-ls"` in RLE Lossless or JPEG-LS Lossless
-  alone. Called AE title, host and port are the destination's.
+- Proposes the object's own SOP class in Explicit VR Little Endian and Implicit VR Little Endian; pictures,
+  derived images and segmentations of a destination with `transfer_syntax = "rle"` or `"jpeg-ls"` in RLE Lossless or
+  JPEG-LS Lossless alone. Called AE title, host and port are the destination's.
 - Success is 0x0000 and the warnings 0x0107, 0x0116, 0xB000, 0xB006 and 0xB007. Refusals for want of resources, and
   what can't be reached, are tried again with growing delay (`most_attempts`); other refusals need a person. A
   repeat carries the same SOP Instance UID.
@@ -116,6 +116,17 @@ REST = """\
   A place is mandatory (A.75.5), so a projection has none; a series whose images give
   positions and name no frame of reference gets one of its own (C.7.4.1.1.1 gives each series one, A.75 does not ask
   for the source's), which no other object shares.
+- DERIVED: images that a package derived of the source's, each on the grid, at the place and in the frame of reference
+  of its source, with the source's instance number where these tell images apart. SOP class of the source for MR, CT,
+  PET, CR, DX, MG (the last two for presentation) and the enhanced MR, CT and PET whose frames have a place; Secondary
+  Capture, or Multi-frame Grayscale Word Secondary Capture, for others. Image Type DERIVED\\SECONDARY (PRIMARY where a
+  class knows no other), Derivation Code Sequence with the finding's own code (CID 7203 is extended), Source Image
+  Sequence (121322, DCM), Contributing Equipment: Acquisition Equipment (109101, DCM) as the source names it, and
+  Processing Equipment (109102, DCM) with package and version. 16 bits; the step is a power of ten, and stands in Real
+  World Value Mapping with unit and quantity. CT in HU and PET in Bq/ml or g/ml (SUV) have it as Rescale Slope too; all
+  others have none (1, 0, US). The larger the brighter: MONOCHROME2. A source without a frame of reference gets the one
+  that PM makes up for it. The use mark stands in Series Description, Image Comments, Content Qualification
+  (RESEARCH, of enhanced classes) and, unless `derived_mark = "words"`, in the lowest tenth of the rows, in letters.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.

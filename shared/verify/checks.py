@@ -8,6 +8,7 @@ from math import isclose
 
 from pydicom import Dataset
 
+from shared.verify.derived import derived_series, place_differences, value_differences
 from shared.verify.folder import Run
 from shared.verify.geometry import COMPUTED, compute
 from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of, steps_of
@@ -34,6 +35,7 @@ def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
             continue
         check_messages(path.name, groups_of(report), run, outcome)
         check_pages(path.name, groups_of(report), run, outcome)
+    check_derived(run, images or {}, outcome)
     if images is not None:
         known = {**images, **{str(ds.SOPInstanceUID): ds for ds in run.documents.values()}}
         for path, ds in run.documents.items():
@@ -76,6 +78,17 @@ def check_segments(name: str, report: Dataset, run: Run, outcome: Outcome) -> No
             elif not isclose(again, number.value, rel_tol=1e-3, abs_tol=0.006):
                 said = f"{number.meaning} {number.value:g} {number.unit}, but its segment gives {again:.2f}"
                 outcome.differs.append(f"{name}: {group.name}: {said}")
+
+
+def check_derived(run: Run, images: Mapping[str, Dataset], outcome: Outcome) -> None:
+    """Each derived image's values from the array that was kept beside it, and its place from its source."""
+    for series in derived_series(run.documents):
+        differs = value_differences(run.folder, series)
+        if differs is not None:
+            outcome.recomputed += len(series)
+            outcome.differs.extend(differs)
+        for path, ds in series.items():
+            outcome.differs.extend(place_differences(path.name, ds, images))
 
 
 def check_messages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) -> None:

@@ -10,6 +10,9 @@ from pydicom.errors import InvalidDicomError
 from shared.hl7.message import read_header
 from shared.hl7.text import Hl7Error, decode
 from shared.own_results import MANUFACTURER
+from shared.verify.derived import PLACE_TAGS
+
+_KNOWN = ["SOPInstanceUID", "NumberOfFrames", "StudyInstanceUID", "PatientID", "Manufacturer"]
 
 
 @dataclass
@@ -41,7 +44,7 @@ def read_images(folders: Iterable[Path]) -> dict[str, Dataset]:
     """Headers of the images below `folders`, by SOP Instance UID; whatever is no DICOM is passed over."""
     images = {}
     for path in (p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()):
-        ds = _read(path, ["SOPInstanceUID", "NumberOfFrames", "StudyInstanceUID", "PatientID", "Manufacturer"])
+        ds = _read(path, [*_KNOWN, *PLACE_TAGS])
         if ds is not None and "SOPInstanceUID" in ds:
             images[str(ds.SOPInstanceUID)] = ds
     return images

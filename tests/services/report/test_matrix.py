@@ -21,7 +21,9 @@ from services.report.planes import images_with_places, read_planes
 from services.report.result_files import write_results
 from services.report.source_files import read_pictures
 from services.report.source_header import spacing_of
+from shared.arrays import write_array
 from shared.cli.main import app
+from shared.findings import DerivedImage
 from shared.imaging.frames import Frame, load_frames
 from shared.packages.folder import load_package
 from shared.result_profiles import ProfileName
@@ -44,6 +46,9 @@ DESTINATIONS = [
     *(
         Destination(name=profile, profile=profile, kind="dicom", host="h", port=104, ae_title="A")
         for profile in get_args(ProfileName)
+    ),
+    Destination(
+        name="pixels", objects=["DERIVED"], derived_mark="words", kind="dicom", host="h", port=104, ae_title="A"
     ),
     Destination(name="ris", kind="mllp", host="h", port=2575),
 ]
@@ -94,6 +99,7 @@ def images(
         done = report(facts, DESTINATIONS)
         assert all(reason.startswith(NOWHERE) for reason in done.missing), (made.name, facts.run.package, done.missing)
         write_results(made.results / facts.run.package, done.objects)
+        keep_arrays(made.results / facts.run.package, facts)
     held = report(replace(base, outcome="held", findings=[], pictures={}), DESTINATIONS)
     assert {o.kind for o in held.objects} == {"NASR", "ORU"}
     write_results(made.results / "held", held.objects)
@@ -101,6 +107,12 @@ def images(
     for path in paths:
         shutil.copy(path, made.folder / "images")
     return made
+
+
+def keep_arrays(folder: Path, facts: RunFacts) -> None:
+    """The arrays of derived images lie beside the objects, as infer keeps them."""
+    for n, finding in enumerate((f for f in facts.findings if isinstance(f, DerivedImage)), start=1):
+        write_array(folder.parent, folder, f"{finding.name}_{n}", facts.read(finding.placed.array))
 
 
 def runs_of(base: RunFacts, frames: list[Frame]) -> Iterator[RunFacts]:
@@ -127,12 +139,13 @@ def test_others_find_no_error_and_what_is_computed_again_agrees(
 ) -> None:
     """In one test: making what is looked at takes longer than looking, and tests of a module may be spread."""
     the_hospitals_check_finds_no_error(images, bench, hospital_home, tmp_path)
+    dciodvfy_finds_no_error_in_derived_images(images)
     verify_results_agrees(images)
     dcmtk_reads_every_report(images)
 
 
 def the_hospitals_check_finds_no_error(images: Images, bench: Path, hospital_home: Path, tmp_path: Path) -> None:
-    names = {f"{path.parent.name}-{path.name}" for path in images.objects}
+    names = {f"{path.parent.name}-{path.name}" for path in images.objects if not path.name.startswith("DERIVED")}
     for path in images.objects:
         shutil.copy(path, tmp_path / f"{path.parent.name}-{path.name}")  # it says names without their folders
     command = [hospital_home / "venv/bin/python", bench / "hospital/check.py", tmp_path, images.folder / "images"]
@@ -142,6 +155,16 @@ def the_hospitals_check_finds_no_error(images: Images, bench: Path, hospital_hom
     assert not wrong, "\n".join(line for n in wrong for line in said[n : n + 8])
     valid = {line.split()[-1] for line in said if line.startswith("ok ")}
     assert valid >= names, done.stdout + done.stderr  # real sources have faults of their own
+
+
+def dciodvfy_finds_no_error_in_derived_images(images: Images) -> None:
+    """The hospital's check looks at what is no image of a scanner's kind; references are held by verify-results."""
+    derived = [path for path in images.objects if path.name.startswith("DERIVED")]
+    assert len(derived) >= 2, "in the pixels of two flavours: with the mark and without"
+    for path in derived:
+        done = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False)
+        wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+        assert not wrong, f"{path.name}: {wrong}"
 
 
 def dcmtk_reads_every_report(images: Images) -> None:

@@ -4,17 +4,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from typer.testing import CliRunner
 
 from services.report.facts import RunFacts
 from services.report.handlers import report
+from services.report.planes import images_with_places, read_planes
 from services.report.result_files import write_results
+from shared.arrays import write_array
 from shared.cli.main import app
+from shared.imaging.frames import load_frames
 from shared.result_profiles import DICOM_KINDS
 from shared.settings import Destination
 from shared.verify.report_numbers import code_of, items_of
+from tests.services.report.findings_by_hand import Made, derived
 
 DESTINATIONS = [
     Destination(name="all", kind="dicom", host="h", port=104, ae_title="A", objects=list(DICOM_KINDS)),
@@ -157,3 +162,71 @@ def test_a_code_of_more_than_16_characters_is_read() -> None:
     concept.LongCodeValue, concept.CodingSchemeDesignator = "sage-reconstruction", "99ISO"
     item.ConceptNameCodeSequence = [concept]
     assert code_of(item) == ("sage-reconstruction", "99ISO")
+
+
+@pytest.fixture
+def derived_results(mr_facts: RunFacts, mr_paths: list[Path], tmp_path: Path) -> Path:
+    """Derived images of twelve slices, with the array that they were made of beside them."""
+    made, frames = Made([]), load_frames(mr_paths)
+    made.findings = [derived(made, frames)]
+    made.arrays["ramp"] += np.arange(12, dtype=np.float32)[:, None, None]
+    finding = made.findings[0].model_copy(update={"range": None})
+    planes = read_planes(images_with_places([finding]), {f.source.sop_instance_uid: f.path for f in frames})
+    facts = replace(mr_facts, findings=[finding], read=made.read, planes=planes)
+    done = report(facts, [Destination(name="d", kind="dicom", host="h", port=104, ae_title="A", objects=["DERIVED"])])
+    folder = tmp_path / "results" / "study" / "run"
+    write_results(folder, done.objects)
+    write_array(tmp_path, folder, "ramp_1", made.arrays["ramp"])
+    return tmp_path / "results"
+
+
+def test_derived_images_hold_their_arrays_and_lie_on_their_sources(
+    derived_results: Path, mr_paths: list[Path], verify: Verify
+) -> None:
+    code, said = verify(derived_results, "--images", mr_paths[0].parent)
+    assert code == 0, said
+    assert " 12 recomputed" in said
+
+
+def _another_value(ds: Dataset) -> None:
+    pixels = ds.pixel_array.copy()
+    pixels[5, 7] += 2
+    ds.PixelData = pixels.tobytes()
+
+
+def _another_place(ds: Dataset) -> None:
+    ds.ImagePositionPatient = [*ds.ImagePositionPatient[:2], ds.ImagePositionPatient[2] + 1.0]
+
+
+def _another_spacing(ds: Dataset) -> None:
+    ds.PixelSpacing = [1.9, 1.8]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (_another_value, "DERIVED_4.dcm: 1 values are more than half a step off those of its array"),
+        (_another_place, "DERIVED_4.dcm: ImagePositionPatient is not that of"),
+        (_another_spacing, "DERIVED_4.dcm: PixelSpacing is not that of"),
+    ],
+)
+def test_a_derived_image_that_was_changed_is_found(
+    how: Callable[[Dataset], None], said: str, derived_results: Path, mr_paths: list[Path], verify: Verify
+) -> None:
+    change(derived_results / "study" / "run" / "DERIVED_4.dcm", how)
+    code, words = verify(derived_results, "--images", mr_paths[0].parent)
+    assert code == 1
+    assert said in " ".join(words.split())
+
+
+def test_derived_images_in_each_others_places_are_found(
+    derived_results: Path, mr_paths: list[Path], verify: Verify
+) -> None:
+    one, other = (derived_results / "study" / "run" / f"DERIVED_{n}.dcm" for n in (2, 9))
+    pixels = [dcmread(path).PixelData for path in (other, one)]
+    for path, taken in zip((one, other), pixels, strict=True):
+        change(path, lambda ds, taken=taken: setattr(ds, "PixelData", taken))
+    code, words = verify(derived_results)
+    assert code == 1
+    assert "DERIVED_2.dcm" in words
+    assert "DERIVED_9.dcm" in words
