@@ -35,7 +35,7 @@ class SourceImage(Frozen):
 class Region(Frozen):
     """A place on one source image: a closed polyline, a line, or a point.
 
-    Where it lies in the patient follows from the image's plane; report works it out for who wants it.
+    Where it lies in the patient follows from the image's plane; of a point beside it `in_patient` says it in mm.
     """
 
     image: SourceImage
@@ -43,6 +43,7 @@ class Region(Frozen):
     points: tuple[tuple[float, float], ...]  # (column, row) in source pixels; a closed polyline repeats its first point
     label: str = ""  # what this one is, where a finding has several: "upper end plate"
     confidence: float | None = None
+    in_patient: tuple[float, float, float] | None = None
     window: bool = False  # the part that a number is of, no outline of what was found: it has no area of its own
 
 
@@ -77,8 +78,7 @@ class InstanceScore(Frozen):
 class PatchMap(Frozen):
     """Additive explanation: the mean of `logits` is the image's logit.
 
-    `box` is where the grid lies on the source image, as left, top, right, bottom in source pixels; it may reach beyond
-    the image where the image was padded.
+    `box` is where it lies on the image, as left, top, right, bottom in source pixels; beyond it where it was padded.
     """
 
     image: SourceImage

@@ -70,6 +70,8 @@ class AtWork:
     paths: Sequence[Path]
     triton: Path | None = None  # its environment: a real one then answers, instead of ONNX Runtime in this process
 
+    destinations: Sequence[Destination] = tuple(DESTINATIONS)
+
     def __post_init__(self) -> None:
         self.core = Core(data_dir=self.home / "data")
         self.book = open_book(f"sqlite:///{self.home}/isocenter.db")
@@ -105,7 +107,7 @@ class AtWork:
 
     def report(self) -> Path:
         """report's work: the folder with the run's objects."""
-        reporter = Reporter(self.book, self.core, Settings(), DESTINATIONS, Installed(self.package.folder.parent))
+        reporter = Reporter(self.book, self.core, Settings(), self.destinations, Installed(self.package.folder.parent))
         assert run_next(self.book, Stage("report", Run, (RunState.READ, RunState.HOLDING), reporter.work))
         run = self.run()
         return self.core.results_dir / run.study_instance_uid / run.id

@@ -44,6 +44,12 @@ def constant(name: str, shape: Sequence[int], values: Sequence[float]) -> bytes:
     return dims + number(2, FLOAT) + block(8, name) + block(9, struct.pack(f"<{len(values)}f", *values))
 
 
+def integers(name: str, values: Sequence[int]) -> bytes:
+    return number(1, len(values)) + number(2, ELEMENTS["INT64"]) + block(8, name) + block(
+        9, struct.pack(f"<{len(values)}q", *values)
+    )  # fmt: skip
+
+
 def network(
     nodes: Sequence[bytes], inputs: Sequence[bytes], outputs: Sequence[bytes], constants: Sequence[bytes] = ()
 ) -> bytes:
@@ -73,6 +79,22 @@ def of_mean(
         *(constant(f"pick_{name}", [k, 1], [float(m == n) for m in range(k)]) for n, name in enumerate(apart)),
     ]  # fmt: skip
     return network(nodes, [tensor_info("image", FLOAT, ["n", 1, "h", "w"])], outputs, constants)
+
+
+def of_points(name: str, points: Sequence[Sequence[float]], axes: Sequence[str]) -> bytes:
+    """image [N,1,axes] → name [N,points,coordinates]: these points, whatever the image."""
+    flat = [value for point in points for value in point]
+    nodes = [
+        node("GlobalAveragePool", ["image"], ["pooled"]), node("Flatten", ["pooled"], ["mean"]),
+        node("MatMul", ["mean", "weights"], ["weighed"]), node("Add", ["weighed", "biases"], ["flat"]),
+        node("Reshape", ["flat", "shape"], [name]),
+    ]  # fmt: skip
+    constants = [
+        constant("weights", [1, len(flat)], [0.0] * len(flat)), constant("biases", [len(flat)], flat),
+        integers("shape", [-1, len(points), len(points[0])]),
+    ]  # fmt: skip
+    output = tensor_info(name, FLOAT, ["n", len(points), len(points[0])])
+    return network(nodes, [tensor_info("image", FLOAT, ["n", 1, *axes])], [output], constants)
 
 
 def of_pixels(

@@ -11,6 +11,7 @@ from services.infer.kinds.arrays import derived_image, embedding
 from services.infer.kinds.classification import binary, multilabel
 from services.infer.kinds.ordinal import ordinal
 from services.infer.kinds.points import landmarks, measured
+from services.infer.kinds.points_in_series import landmarks_in_series, measured_in_series
 from services.infer.kinds.quantity import quantity
 from services.infer.kinds.segments import segments
 from services.infer.kinds.sizes import size_of_segment
@@ -27,7 +28,7 @@ KINDS: Mapping[str, Callable[[Answer], Sequence[Finding]]] = {
     "ordinal": ordinal,
     "regression": quantity,
     "measurement": quantity,
-    "landmark": landmarks,
+    "landmark": lambda answer: landmarks(answer) if _by_image(answer) else landmarks_in_series(answer),
     "segment": segments,
     "image": derived_image,
     "embedding": embedding,
@@ -57,12 +58,19 @@ def _said(answer: Answer, said: Mapping[str, Sequence[Finding]]) -> Sequence[Fin
     output, least = answer.output, answer.output.minimum_confidence
     if least is not None and answer.confidence is not None and answer.confidence < least:
         return [NotSure(**answer.identity(), minimum_confidence=least)]
-    if len(answer.reading.sources) > 1 and (output.geometry or output.kind == "landmark"):
-        raise Unreadable(f"{answer.where}: points in a whole series are not read yet")
     if output.of:
         return size_of_segment(answer, said[answer.package.manifest.segmented(output).name])
-    found = measured(answer) if output.geometry else KINDS[output.kind](answer)
+    found = _measured(answer) if output.geometry else KINDS[output.kind](answer)
     return [*found, *heat_maps(answer, found)]
+
+
+def _measured(answer: Answer) -> Sequence[Finding]:
+    """A measurement with a geometry."""
+    return measured(answer) if _by_image(answer) else measured_in_series(answer)
+
+
+def _by_image(answer: Answer) -> bool:
+    return answer.package.manifest.grouping.by == "image"
 
 
 def _confidence(package: Package, output: Output, reading: Reading) -> float | None:

@@ -27,7 +27,7 @@ from services.report.group_parts import (
 )
 from services.report.map_references import maps_of
 from services.report.measures import Measure, area_of, length_of
-from services.report.region_coordinates import inferred_from, region_item
+from services.report.region_coordinates import between_images, coordinates_of, region_item
 from services.report.segment_groups import segment_group, unplaced_group
 from services.report.statements import least_asked_for
 from services.report.tracking import Tracking, of_segment, place_of
@@ -131,16 +131,18 @@ class Groups:
 
     def _computed(self, finding: Measurement) -> Group:
         """A number that rests on its lines or its outline, and on nothing else (TID 320)."""
-        lines = [inferred_from(self._facts, region, finding.geometry == "area") for region in finding.regions]
+        lines = coordinates_of(self._facts, finding)
         name, unit = codes.concept(finding.code), codes.unit(finding.unit)
         numbers = [Number(name, finding.value, unit, referenced_coordinates=lines)]
         numbers += certainty(finding.confidence, lines)
         rests_on = {"length": length_of, "area": area_of}.get(finding.geometry)
         measure = rests_on(self._facts, finding.regions[0]) if rests_on else None
-        return self._group(
+        group = self._group(
             finding, finding.name, numbers, [measure.spacing] if measure and measure.spacing else [],
             finding.sources, place=place_of(finding.sources),
         )  # fmt: skip
+        comment(group, between_images(self._facts, finding))
+        return group
 
     @_of_finding.register
     def _landmark(self, finding: Landmark) -> list[AnyGroup]:

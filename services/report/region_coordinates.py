@@ -1,5 +1,7 @@
 """A region as the report's coordinates: pixels of its image, or the patient's where the flavour and the image allow."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from highdicom.sr import (
     CoordinatesForMeasurement,
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from services.report.facts import RunFacts
 from services.report.group_parts import Coordinates, reference
 from services.report.regions import closed
-from shared.findings import Region
+from shared.findings import Measurement, Region
 
 
 def region_item(facts: RunFacts, region: Region, outlines: bool = True) -> ImageRegion | ImageRegion3D:
@@ -31,6 +33,40 @@ def inferred_from(facts: RunFacts, region: Region, outlines: bool) -> Coordinate
     return CoordinatesForMeasurement(region.graphic_type, _pixels(region, outlines), source)
 
 
+def coordinates_of(facts: RunFacts, finding: Measurement) -> list[Coordinates]:
+    """What the measurement's number was inferred from: each line or outline; of a line that no single image shows both
+    ends, as one line where it can be told in the patient, else each on its own image.
+    """
+    found: list[Coordinates] = []
+    ends: list[Region] = []
+    for region in finding.regions:
+        if region.graphic_type != "POINT":
+            found.append(inferred_from(facts, region, finding.geometry == "area"))
+            continue
+        ends.append(region)
+        if len(ends) == 2:
+            found += _between(facts, ends)
+            ends = []
+    return found
+
+
+def between_images(facts: RunFacts, finding: Measurement) -> str:
+    """Why the report's points alone don't give the number; empty where they do."""
+    places = [region.in_patient for region in finding.regions if region.in_patient]
+    if not places or any(_in_patient(facts, r, outlines=False) for r in finding.regions if r.in_patient):
+        return ""
+    said = ", ".join(f"({', '.join(f'{value:.2f}' for value in place)})" for place in places)
+    return f"Measured in the patient, in mm at {said}: no single image shows it, and each point is on the nearest."
+
+
+def _between(facts: RunFacts, ends: Sequence[Region]) -> list[Coordinates]:
+    placed = [_in_patient(facts, end, outlines=False) for end in ends]
+    first, last = placed
+    if first is None or last is None:
+        return [inferred_from(facts, end, outlines=False) for end in ends]
+    return [CoordinatesForMeasurement3D("POLYLINE", np.vstack([first[1], last[1]]), first[2])]
+
+
 def _points(region: Region, outlines: bool) -> tuple[tuple[float, float], ...]:
     return closed(region.points) if outlines and region.graphic_type == "POLYLINE" else region.points
 
@@ -43,7 +79,11 @@ def _in_patient(facts: RunFacts, region: Region, outlines: bool) -> tuple[str, N
     plane = facts.planes.get(region.image)
     header = next((s for s in facts.sources if s.SOPInstanceUID == region.image.sop_instance_uid), None)
     frame_of_reference_uid = header.get("FrameOfReferenceUID") if header is not None else None
-    if facts.flavour.region_coordinates != "SCOORD3D" or not plane or not frame_of_reference_uid:
+    if facts.flavour.region_coordinates != "SCOORD3D" or not frame_of_reference_uid:
+        return None
+    if region.in_patient:
+        return region.graphic_type, np.array([region.in_patient]), frame_of_reference_uid
+    if not plane:
         return None
     graphic_type = "POLYGON" if outlines and region.graphic_type == "POLYLINE" else region.graphic_type
     return graphic_type, plane.points_mm(_points(region, outlines)), frame_of_reference_uid

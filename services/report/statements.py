@@ -117,9 +117,19 @@ def _place(facts: RunFacts, finding: Landmark, region: Region, count: int) -> St
     name, sure = f"{finding.name} {region.label or count}", _sure(region)
     if region.graphic_type == "POINT":
         column, row = (number(round(value, 2), 2) for value in region.points[0])
-        return Statement(name, f"column {column}, row {row}", sure)
+        return Statement(name, f"column {column}, row {row}{_image_of(facts, finding, region)}", sure)
     size = length_mm(facts, region)
     return Statement(name, "marked" if size is None else quantity(size, "mm", 2), sure)
+
+
+def _image_of(facts: RunFacts, finding: Finding, region: Region) -> str:
+    """Which image a point is on, of a finding over several."""
+    if len(finding.sources) < 2:
+        return ""
+    numbers = {str(ds.SOPInstanceUID): ds.get("InstanceNumber") for ds in facts.sources}
+    counted = numbers.get(region.image.sop_instance_uid)
+    frame = f", frame {region.image.frame}" if region.image.frame else ""
+    return (f", image {counted}" if counted is not None else "") + frame
 
 
 @_lines.register

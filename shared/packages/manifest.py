@@ -243,6 +243,12 @@ class Manifest(Table):
         names = [output.name for output in self.outputs]
         if len(names) != len(set(names)):
             raise ValueError("two outputs have one name: each result is told by it")
+        self._check_measured()
+        return self
+
+    def _check_measured(self) -> None:
+        if self.grouping.by != "image" and any(output.geometry == "area" for output in self.outputs):
+            raise ValueError('geometry = "area" is an outline on one image: group by image, or write kind = "segment"')
         segments = {o.name: [label.name for label in o.labels] for o in self.outputs if o.kind == "segment"}
         for output in self.outputs:
             name, _, label = output.of.partition(".")
@@ -251,7 +257,6 @@ class Manifest(Table):
             if output.of and label not in (segments[name] if label or len(segments[name]) > 1 else [""]):
                 one = f"{name}.{segments[name][0]}"
                 raise ValueError(f"outputs {output.name}: of = {output.of!r} names no label: write {one!r}, or another")
-        return self
 
     def _check_explanation(self) -> None:
         if self.explanation.kind in ("additive_patches", "concepts") and any(o.calibration for o in self.outputs):

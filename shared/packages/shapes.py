@@ -24,7 +24,8 @@ def shapes_of(manifest: Manifest, output: Output) -> list[Shape]:
         return [(-1,)]
     if output.geometry or output.kind == "landmark":
         count = POINTS_OF_GEOMETRY.get(output.geometry or "", -1)
-        return [(count, 2), (count, 3)]
+        axes = 2 if manifest.grouping.by == "image" else 3
+        return [(count, axes), (count, axes + 1)]
     if output.kind == "multilabel":
         return [(len(output.labels),)]
     if output.kind == "ordinal":

@@ -8,10 +8,19 @@ from math import isclose
 
 from pydicom import Dataset
 
+from shared.verify.between_images import bounds, is_between
 from shared.verify.derived import derived_series, place_differences, value_differences
 from shared.verify.folder import Run
 from shared.verify.geometry import COMPUTED, compute
-from shared.verify.report_numbers import Group, Number, groups_of, is_about_findings, spacings_of, steps_of
+from shared.verify.report_numbers import (
+    Group,
+    Number,
+    groups_of,
+    is_about_findings,
+    planes_of,
+    spacings_of,
+    steps_of,
+)
 from shared.verify.segments import size_of_segment, sources_of
 
 
@@ -45,12 +54,15 @@ def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
 
 def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
     """Each length, angle and area again, from the coordinates beside it and the spacing in the image library."""
-    spacings = spacings_of(report)
+    spacings, planes, steps = spacings_of(report), planes_of(report), steps_of(report)
     for group in groups_of(report):
         for number in group.numbers:
             outlines = number.outlines or (tuple(group.outlines) if number.is_area or number.is_length else ())
             by_outline = (number.is_area and group.outlines) or number.is_length or number.outlines
             if not by_outline or number.unit not in COMPUTED:
+                continue
+            if is_between(outlines):
+                check_between(f"{name}: {group.name}", number, bounds(number.unit, outlines, planes, steps), outcome)
                 continue
             again = compute(number.unit, outlines, spacings)
             outcome.recomputed += 1
@@ -59,6 +71,18 @@ def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
             elif not isclose(again, number.value, rel_tol=1e-4, abs_tol=0.006):
                 said = f"{number.meaning} {number.value:g} {number.unit}, but its outline gives {again:.2f}"
                 outcome.differs.append(f"{name}: {group.name}: {said}")
+
+
+def check_between(where: str, number: Number, known: tuple[float, float] | None, outcome: Outcome) -> None:
+    """A number of a line between images lies within what its points on the nearest images leave open; where the report
+    does not say where these lie (an enhanced image says it of each frame) it is not computed again."""
+    if known is None:
+        return
+    outcome.recomputed += 1
+    least, most = known
+    if not least - 0.006 <= number.value <= most + 0.006:
+        said = f"{number.meaning} {number.value:g} {number.unit}, but its points give {least:.2f} to {most:.2f}"
+        outcome.differs.append(f"{where}: {said}")
 
 
 def check_segments(name: str, report: Dataset, run: Run, outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pydicom import Dataset
 
 from shared.geometry import slice_step
+from shared.imaging.planes import Plane
 
 _AREA, _LENGTH, _VOLUME = ("42798000", "SCT"), ("410668003", "SCT"), ("118565006", "SCT")
 _MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
@@ -136,16 +137,31 @@ def spacings_of(report: Dataset) -> dict[str, tuple[float, float]]:
 def steps_of(report: Dataset) -> dict[str, float]:
     """mm from slice to slice of the stack that each image is of, from the positions in the image library."""
     steps = {}
+    for _, orientation, positions in _stacks(report):
+        steps.update(dict.fromkeys(positions, slice_step(list(positions.values()), orientation)))
+    return steps
+
+
+def planes_of(report: Dataset) -> dict[str, Plane]:
+    """Where each image lies, as far as the image library says its position, orientation and spacing."""
+    return {
+        uid: Plane((x, y, z), (a, b, c, d, e, f), (said[_VERTICAL], said[_HORIZONTAL]))
+        for said, (a, b, c, d, e, f), positions in _stacks(report)
+        for uid, (x, y, z) in positions.items()
+        if _VERTICAL in said and _HORIZONTAL in said
+    }
+
+
+def _stacks(report: Dataset) -> Iterator[tuple[dict[str, float], list[float], dict[str, list[float]]]]:
+    """What each group of images in one direction has in common, this direction, and where each of them begins."""
     for group in items_of(report):
         said = _said(group)
         if not all(code in said for code in _ORIENTATION):
             continue
         places = {uid: _said(image) for uid, image in _images(group).items()}
-        if not all(code in place for place in places.values() for code in _POSITION):
-            continue
-        positions = [[place[code] for code in _POSITION] for place in places.values()]
-        steps.update(dict.fromkeys(places, slice_step(positions, [said[code] for code in _ORIENTATION])))
-    return steps
+        if all(code in place for place in places.values() for code in _POSITION):
+            positions = {uid: [place[code] for code in _POSITION] for uid, place in places.items()}
+            yield said, [said[code] for code in _ORIENTATION], positions
 
 
 def _said(item: Dataset) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """A package that reads in tiles, from a network's tensors to the objects in the results folder."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from shared.findings import Classification, HeatMap, Measurement, Segmentation, 
 from shared.study import RunState
 from tests.at_work import AtWork, agrees, tiny_package, words_of
 from tests.networks import of_mean, of_pixels
+from tests.services.report.test_objects_are_valid import assert_valid
 from tests.services.test_every_array import BY_SERIES, PARTS, SCALED, SCORES, VOLUME, explained, segmenter, slices
 
 __all__ = ["slices"]
@@ -121,3 +123,11 @@ def test_a_map_of_tiles_lies_over_the_whole_series(tmp_path: Path, slices: list[
     assert values[1, 4:14, 16:24] == pytest.approx(1.0, abs=1e-5)
     assert values[0, 4:14, 16:24].max() < 1e-5
     agrees(work.report())
+
+
+def test_a_validator_finds_no_error(tmp_path: Path, slices: list[Path], opened: list[AtWork]) -> None:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed")
+    opened.append(work := AtWork(tmp_path, scorer(tmp_path, {"shape": [5, 8], "combine": "top:2"}), slices))
+    assert work.read().state == RunState.READ
+    assert_valid(sorted(work.report().glob("*.dcm")))

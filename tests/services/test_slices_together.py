@@ -1,5 +1,6 @@
 """A network that segments single slices, on a series whose slices lie evenly: one segmentation, with its volume."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from shared.findings import Finding, HeatMap, Measurement, NotSure, Segmentation
 from shared.study import RunState
 from tests.at_work import CODE, AtWork, agrees, tiny_package, words_of
 from tests.networks import of_pixels
+from tests.services.report.test_objects_are_valid import assert_valid
 from tests.services.test_every_array import LABELS, PARTS, SCALED, SCORES, VOLUME, arrays, segmenter, slices
 
 __all__ = ["slices"]
@@ -149,6 +151,14 @@ def test_labels_that_may_overlap_are_put_together_each_and_maps_stay(
     assert [len(f.placed.images) for f in found if isinstance(f, Segmentation)] == [4, 4]
     assert sum(isinstance(f, HeatMap) for f in found) == sum(isinstance(f, Measurement) for f in found) == 4
     agrees(work.report())
+
+
+def test_a_validator_finds_no_error(tmp_path: Path, slices: list[Path], opened: list[AtWork]) -> None:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed")
+    opened.append(work := AtWork(tmp_path, segmenter(tmp_path, ("h", "w"), PARTS, VOLUME, preprocess=SCALED), slices))
+    read(work)
+    assert_valid(sorted(work.report().glob("*.dcm")))
 
 
 def test_a_single_film_stays_as_it_is(tmp_path: Path, films: list[Path], opened: list[AtWork]) -> None:

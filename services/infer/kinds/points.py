@@ -23,14 +23,11 @@ def measured(answer: Answer) -> list[Measurement]:
             the range that the manifest declares.
     """
     points, _ = _on_source(answer)
-    regions = _drawn(answer, points)
-    value = ranged(answer.package, answer.output, _computed(answer, regions))
-    return [
-        Measurement(
-            **answer.identity(), value=value, unit=answer.output.unit, regions=regions,
-            geometry=answer.output.geometry or "",
-        )
-    ]  # fmt: skip
+    regions, spacing = _drawn(answer, points), answer.reading.spacing
+    if spacing is None and answer.output.geometry != "angle":
+        raise Unreadable(f"the image has no pixel spacing, so {answer.output.name} can't be measured")
+    # an angle without a spacing takes pixels as square
+    return [measurement(answer, regions, [in_mm(region.points, spacing or (1.0, 1.0)) for region in regions])]
 
 
 def landmarks(answer: Answer) -> list[Landmark]:
@@ -82,14 +79,23 @@ def _drawn(answer: Answer, points: Points) -> tuple[Region, ...]:
     )
 
 
-def _computed(answer: Answer, regions: Sequence[Region]) -> float:
-    """The number, from the lines and the pixel spacing; an angle without spacing takes pixels as square."""
-    output, reading = answer.output, answer.reading
+def measurement(answer: Answer, regions: Sequence[Region], lines: Sequence[Points]) -> Measurement:
+    """What `regions` show, with the number that their lines in mm, (points, 2 or 3), give.
+
+    Raises:
+        Unreadable: it is not told in the output's unit, a line has no length, or it is out of the declared range.
+    """
+    value = ranged(answer.package, answer.output, _computed(answer, lines))
+    return Measurement(
+        **answer.identity(), value=value, unit=answer.output.unit, regions=tuple(regions),
+        geometry=answer.output.geometry or "",
+    )  # fmt: skip
+
+
+def _computed(answer: Answer, lines: Sequence[Points]) -> float:
+    output = answer.output
     if output.unit not in UNITS or (output.unit == "deg") != (output.geometry == "angle"):
         raise Unreadable(f"{answer.where}: a {output.geometry} is not told in {output.unit!r}")
-    if reading.spacing is None and output.geometry != "angle":
-        raise Unreadable(f"the image has no pixel spacing, so {output.name} can't be measured")
-    lines = [in_mm(region.points, reading.spacing or (1.0, 1.0)) for region in regions]
     if output.geometry == "angle":
         if any(length(line) == 0 for line in lines):
             raise Unreadable(f"{answer.where}: a line has no length")
