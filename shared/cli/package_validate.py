@@ -56,10 +56,10 @@ def validate_package(
         if golden:
             _write_golden(package)
         console.print(f"[bold]{package.name} {package.version}[/]")
-        checks = validate(package, gates, environment, requests=3 if short else 15)
-        found[package.name] = list(_shown(checks, console))
         if write_report:
             _report(package, console)
+        checks = validate(package, gates, environment, requests=3 if short else 15)
+        found[package.name] = list(_shown(checks, console))
     for problem in problems:
         errors.print(f"isocenter: {problem}", markup=False, highlight=False, soft_wrap=True)
     if as_json:

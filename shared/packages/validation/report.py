@@ -25,12 +25,22 @@ _SHOWN = {
 
 def report(package: Package, predictions: Sequence[Prediction], on: str, pictures: dict[str, str]) -> str:
     """The report as Markdown; `on` says which cases, `pictures` are file names by what they show."""
-    parts = [BEGIN, "", f"## Validation report, version {package.version}", "", f"On {on}, {date.today()}.", ""]
+    parts = [BEGIN, "", _heading(package), "", f"On {on}, {date.today()}.", ""]
     for one in judged(package, predictions):
         parts += [f"### {one.meaning} (`{one.name}`)", "", *_table(one), ""]
         if one.name in pictures:
             parts += [f"![{one.meaning}: figures as curves]({pictures[one.name]})", ""]
     return "\n".join([*parts, END])
+
+
+def is_current(package: Package, predictions: Sequence[Prediction], page: str) -> bool | None:
+    """Whether the report in a card is of this version and has the tables of these cases; None where it has none."""
+    _, found, rest = page.partition(BEGIN)
+    if not found:
+        return None
+    said = rest.partition(END)[0].splitlines()
+    tables = [line for one in judged(package, predictions) for line in _table(one)]
+    return _heading(package) in said and [line for line in said if line.startswith("|")] == tables
 
 
 def put_into_card(card: Path, text: str) -> None:
@@ -43,6 +53,10 @@ def put_into_card(card: Path, text: str) -> None:
     before, found, rest = page.partition(BEGIN)
     after = rest.partition(END)[2] if found else "\n"
     card.write_text(f"{before.rstrip()}\n\n{text}\n{after.lstrip()}".rstrip() + "\n", encoding="utf-8")
+
+
+def _heading(package: Package) -> str:
+    return f"## Validation report, version {package.version}"
 
 
 def _table(one: Judged) -> Iterator[str]:

@@ -7,10 +7,12 @@ from shared.packages.explanations import Arrays, NotExplained, self_test
 from shared.packages.folder import Package
 from shared.packages.shapes import wrong_shapes
 from shared.packages.validation.check import Check, ok, unknown, wrong
+from shared.packages.validation.figures import Figures
 from shared.packages.validation.folder import check_folder
 from shared.packages.validation.golden import Golden, check_golden, golden_path, read_golden, run_graph
 from shared.packages.validation.judged import measured
-from shared.packages.validation.predictions import read_predictions
+from shared.packages.validation.predictions import Prediction, read_predictions
+from shared.packages.validation.report import is_current
 from shared.packages.validation.serving import check_serving
 from shared.packages.validation.tensors import check_tensors
 
@@ -77,16 +79,21 @@ def _explanation(package: Package, golden: Golden) -> Iterator[Check]:
 
 
 def _recorded(package: Package) -> Iterator[Check]:
-    """Whether the figures that the manifest claims are those of the recorded cases."""
+    """Whether the figures that manifest and card claim are those of the recorded cases."""
     path = package.folder / RECORDED
     if not path.is_file():
         yield unknown("figures", f"there is no {RECORDED}: the figures of [validation] can't be computed again")
         return
     try:
-        figures = measured(package, read_predictions(path))
+        predictions = read_predictions(path)
     except (OSError, ValueError) as error:
         yield wrong("figures", str(error))
         return
+    yield _claimed(package, measured(package, predictions))
+    yield _reported(package, predictions)
+
+
+def _claimed(package: Package, figures: dict[str, Figures]) -> Check:
     claimed = package.manifest.validation
     alone = next(iter(figures.values()), {}) if len(figures) == 1 else {}
     named = alone | {
@@ -95,9 +102,19 @@ def _recorded(package: Package) -> Iterator[Check]:
     known = {name: (claimed[name], named[name]) for name in named if isinstance(claimed.get(name), int | float)}
     off = [f"{name} {said:g}, computed {found:.4g}" for name, (said, found) in known.items() if _differ(said, found)]
     if off:
-        yield wrong("figures", f"[validation] says {'; '.join(off)}")
-    else:
-        yield ok("figures", f"computed again from {RECORDED}: {', '.join(known) or 'none has a name of [validation]'}")
+        return wrong("figures", f"[validation] says {'; '.join(off)}")
+    return ok("figures", f"computed again from {RECORDED}: {', '.join(known) or 'none has a name of [validation]'}")
+
+
+def _reported(package: Package, predictions: Sequence[Prediction]) -> Check:
+    card = package.folder / "README.md"
+    current = is_current(package, predictions, card.read_text(encoding="utf-8")) if card.is_file() else None
+    words = f"`isocenter package validate {package.name} --report` writes it"
+    if current is None:
+        return unknown("report", f"the card has none: {words}")
+    if not current:
+        return wrong("report", f"the card's is not of this version and of the cases in {RECORDED}: {words} anew")
+    return ok("report", f"the card's tables are those of {RECORDED}")
 
 
 def _differ(said: float, found: float) -> bool:

@@ -113,6 +113,23 @@ def test_figures_that_the_recorded_cases_do_not_give_are_told(folder, tmp_path):
     assert any("auroc 0.93, computed 0.75" in line for line in told), told
 
 
+@pytest.mark.parametrize(
+    ("found", "written"), [("| all | 600 |", "| all | 601 |"), ("report, version 1.0.0", "report, version 0.9.0")]
+)
+def test_a_report_that_is_not_of_the_recorded_cases_is_told(folder, tmp_path, found, written):
+    shutil.copy(SHIPPED / "validation.csv", folder)
+
+    def of_report():
+        checks = validate(load_package(folder), GATES, tmp_path / "no_environment", 0)
+        return next(check.state for check in checks if check.name == "report")
+
+    assert of_report() == "ok"
+    spoil(folder / "README.md", found, written)
+    assert of_report() == "wrong"
+    (folder / "README.md").write_text("Not for clinical use.")
+    assert of_report() == "unknown"
+
+
 @pytest.mark.triton
 def test_under_triton(folder, triton_environment):
     package = with_golden(folder)
