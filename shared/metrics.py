@@ -41,6 +41,11 @@ VERSION_LOADED = Gauge(
     ["package", "version"],
     multiprocess_mode="livemostrecent",
 )
+VERSION_WAITS = Gauge(
+    "isocenter_version_waits",
+    "1 for each version of a package that is installed and reads nothing until a person chooses it.",
+    ["package", "version"],
+)
 MODEL_SECONDS = Histogram("isocenter_model_seconds", "Time of one request to a model.", ["model"])
 
 DELIVERY_ATTEMPTS = Counter(

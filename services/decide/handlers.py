@@ -54,8 +54,10 @@ class Choice:
     series: tuple[str, ...] = ()
     priority: int = 5
 
-    def in_version(self, why: str) -> "Choice":
-        """The same, with the reason why it is this version that runs."""
+    def in_version(self, why: str, barred: str) -> "Choice":
+        """The same, with the reason why it is this version that runs, or why it must not."""
+        if self.runs and barred:
+            return replace(self, runs=False, reason=barred)
         words = f"{self.reason}; version {self.package.version}: {why}"
         return replace(self, reason=words) if self.runs and why else self
 

@@ -14,7 +14,7 @@ from shared.stage import Save, Stage
 from shared.store import Study
 from shared.store.moves import Row, move
 from shared.study import StudyEvent, StudyState
-from shared.versions.choice import packages_for
+from shared.versions.choice import packages_for, reads
 from shared.worker import run_worker
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,12 @@ def work(installed: Installed, settings: Settings) -> Save:
         order = find_order(session, row)
         instances = instances_of(session, row.study_instance_uid)
         packages = packages_for(session, installed, row.study_instance_uid)
-        choices = choose(study_facts(row, order, instances), [package for package, _ in packages], settings.rules)
-        choices = [choice.in_version(why) for choice, (_, why) in zip(choices, packages, strict=True)]
+        choices = choose(study_facts(row, order, instances), [one.package for one in packages], settings.rules)
+        choices = [choice.in_version(one.why, one.barred) for choice, one in zip(choices, packages, strict=True)]
         save_decision(session, row, order, instances, choices)
+        for choice in choices:
+            if choice.runs:
+                reads(session, installed, choice.package)
 
     return save
 

@@ -283,7 +283,7 @@ def _add_health(api: FastAPI, around: Surroundings) -> None:
     @api.get("/metrics", response_class=Response)
     def metrics() -> Response:
         """For Prometheus."""
-        return Response(scrape(around.book), media_type=CONTENT_TYPE_LATEST)
+        return Response(scrape(around.book, around.installed), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_page(api: FastAPI, around: Surroundings) -> None:

@@ -10,9 +10,11 @@ from sqlmodel import Session, col, select
 
 from services.status.handlers import age_seconds, median_turnaround
 from shared import metrics
+from shared.packages.installed import Installed
 from shared.store import Book, Commitment, Delivery, Run, ShadowRun, Study, utc_now
 from shared.store.circuits import open_circuits
 from shared.study import BELLS, CommitmentState, DeliveryState, RunState, ShadowState, State, StudyState
+from shared.versions.choice import waiting_versions
 
 _RECENT = timedelta(hours=1)
 _OF_SHADOWS = timedelta(days=7)
@@ -24,7 +26,7 @@ _TABLES: dict[type, type[Study] | type[Run] | type[Delivery]] = {
 _lock = threading.Lock()  # two scrapes at once would see half-filled gauges
 
 
-def scrape(book: Book) -> bytes:
+def scrape(book: Book, installed: Installed) -> bytes:
     """Every metric of this process, the book's gauges fresh, in Prometheus' text format."""
     from prometheus_client import generate_latest
 
@@ -35,6 +37,7 @@ def scrape(book: Book) -> bytes:
             _shadows(session)
             _waiting(session)
             _packages(session)
+            _versions(session, installed)
             _commitments(session)
             _turnaround(session)
         return generate_latest()
@@ -88,6 +91,13 @@ def _packages(session: Session) -> None:
     metrics.PACKAGE_FAILURES.clear()
     for key, circuit in open_circuits(session).items():
         metrics.PACKAGE_FAILURES.labels(*key).set(circuit.times)
+
+
+def _versions(session: Session, installed: Installed) -> None:
+    metrics.VERSION_WAITS.clear()
+    for name in installed.names():
+        for version in waiting_versions(session, installed, name):
+            metrics.VERSION_WAITS.labels(name, version).set(1)
 
 
 def _commitments(session: Session) -> None:

@@ -45,17 +45,20 @@ def versions_of(config: Path | None, name: str) -> list[Package]:
 
 @app.command("list")
 def list_packages(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the packages with their versions. Ends with 1 when one can't be used."""
+    """List the packages with their versions, and what part each has now. Ends with 1 when one can't be used."""
+    from shared.cli.package_versions import parts
     from shared.packages.folder import load_all_versions
 
     packages, problems = load_all_versions(repository(config))
+    part = parts(config)
+    every = [_facts(package) | {"part": part.get((package.name, package.version), "")} for package in packages]
     if as_json:
-        print(json.dumps({"packages": [_facts(p) for p in packages], "problems": problems}, indent=2))
+        print(json.dumps({"packages": every, "problems": problems}, indent=2))
     else:
-        table = Table("package", "version", "kind", "reads", "weights", "title")
-        for package in packages:
-            facts = _facts(package)
-            table.add_row(*(str(facts[key]) for key in ("name", "version", "kind", "reads", "weights", "title")))
+        columns = ("name", "version", "part", "kind", "reads", "weights", "title")
+        table = Table("package", *columns[1:])
+        for facts in every:
+            table.add_row(*(str(facts[key]) for key in columns))
         Console().print(table)
         for problem in problems:
             errors.print(f"isocenter: {problem}", markup=False, highlight=False, soft_wrap=True)

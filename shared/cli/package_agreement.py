@@ -8,10 +8,11 @@ from shared.versions.agreement import Agreement, Paired, Read, Shadowed
 
 def agreement_page(found: Agreement) -> RenderableType:
     """How they stand, then the shadow's pairs, then the versions side by side."""
-    stands = f"{found.package} {found.version} reads ({found.why or 'the highest; nobody has chosen'})"
+    stands = f"{found.package} {found.version} reads ({found.why or 'nobody has chosen'})"
     stands += f"; canary {found.canary}, {found.share:.0%} of the studies" if found.canary else ""
     stands += f"; shadow {found.shadow}" if found.shadow else ""
     parts: list[RenderableType] = [stands, f"installed: {', '.join(found.installed)}"]
+    parts += [f"waiting for `isocenter package use {found.package} {version}`" for version in found.waiting]
     parts += [f"a rollback goes to {found.before}"] if found.before else []
     parts += [f"since {found.since:%Y-%m-%d %H:%M} UTC"] if found.since else []
     parts += [part for shadow in found.shadows for part in _shadow(shadow)]

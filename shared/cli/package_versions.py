@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from shared.cli.buttons import actor
 from shared.cli.opening import ConfigOption, JsonOption, fail, open_config, opened
 from shared.cli.package import NameArgument, app, repository, versions_of
 from shared.packages.installed import Installed
-from shared.store import PackageChoice
+from shared.settings import Core
+from shared.store import PackageChoice, open_book
 from shared.store.actions import NotPossible
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="WHY", help="For the journal, and for each study's.")]
@@ -55,6 +57,28 @@ def lift(name: NameArgument, config: ConfigOption = None) -> None:
     if not versions:
         fail(f"{name} is neither quarantined nor left alone", 1)
     print(f"{name} {', '.join(versions)}: its runs go on")
+
+
+def parts(config: Path | None) -> dict[tuple[str, str], str]:
+    """What part each version has; nothing where the system has not run yet, or its database does not answer."""
+    from shared.versions.overview import versions_view
+
+    page, _ = open_config(config)
+    installed = Installed(repository(config), page.packages)
+    url = page.section(Core).database_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return {}  # a list makes no database
+    book = open_book(url)
+    try:
+        with book.read() as session:
+            return {
+                (name, view.version): view.part
+                for name in installed.names() for view in versions_view(session, installed, name)
+            }  # fmt: skip
+    except DBAPIError:
+        return {}
+    finally:
+        book.close()
 
 
 def _choose(name: str, config: Path | None, choose: Callable[[Session, Installed], PackageChoice]) -> None:

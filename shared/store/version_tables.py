@@ -11,7 +11,8 @@ from shared.study import ShadowState
 
 
 class PackageChoice(SQLModel, table=True):
-    """A person chose versions of a package. The newest row of a package counts; the others are its history."""
+    """A person chose versions of a package, or the first one read. The newest row of a package counts; the others are
+    its history."""
 
     __tablename__ = "package_choice"
 
@@ -22,6 +23,7 @@ class PackageChoice(SQLModel, table=True):
     share: float = 0.0  # 0 to 1
     shadow: str = Field(default="", max_length=32)  # reads beside, and its results are only compared
     before: str = Field(default="", max_length=32)  # to which a rollback goes back; empty: there is none
+    weights: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON))  # SHA-256 by version, as chosen
     who: str = Field(default="", max_length=128)
     why: str = Field(default="", sa_column=Column(Text))
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

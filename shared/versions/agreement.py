@@ -13,7 +13,7 @@ from shared.packages.installed import Installed
 from shared.store.tables import Run
 from shared.store.version_tables import PackageChoice, ShadowRun
 from shared.study import RunState, ShadowState
-from shared.versions.choice import Standing, standing
+from shared.versions.choice import Standing, standing, waiting_versions
 from shared.versions.shadows import classes, numbers
 
 MOST = 5000
@@ -63,7 +63,7 @@ class Read(BaseModel):
 
 
 class Choice(BaseModel):
-    """A choice that a person made."""
+    """A choice that a person made, or that of the first version that read."""
 
     version: str
     canary: str
@@ -85,6 +85,7 @@ class Agreement(BaseModel):
     share: float
     shadow: str
     before: str
+    waiting: list[str]  # installed, and reading nothing until they are chosen
     since: datetime | None
     choices: list[Choice]  # the newest first
     shadows: list[Shadowed]
@@ -99,6 +100,7 @@ def agreement(session: Session, installed: Installed, package: str, since: datet
     return Agreement(
         package=package, installed=[p.version for p in installed.of(package)], version=now.version, why=now.why,
         canary=now.canary, share=now.share, shadow=now.shadow, before=now.before, since=begin,
+        waiting=waiting_versions(session, installed, package),
         choices=[Choice.model_validate(row, from_attributes=True) for row in session.exec(rows.limit(20))],
         shadows=_shadows(session, package, begin), versions=_versions(session, now, begin),
     )  # fmt: skip

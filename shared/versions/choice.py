@@ -1,8 +1,10 @@
-"""Which version of each package reads a study: pinned by the configuration, chosen by a person, or the highest."""
+"""Which version of each package reads: pinned by the configuration, chosen by a person, or the first that did."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -13,10 +15,14 @@ from shared.store.tables import Run
 from shared.store.version_tables import PackageChoice, ShadowRun
 from shared.study import RunState, ShadowState
 
+BY_ITSELF = "isocenter"
+"""Who has chosen where no person has: the first version that read goes on to."""
+
 
 @dataclass(frozen=True)
 class Standing:
-    """How the versions of a package stand now. `why` is empty where nobody has chosen: then the highest reads."""
+    """How the versions of a package stand now. `why` is empty where nobody has chosen: then the first that read does,
+    or where none has yet, the highest."""
 
     package: str
     version: str
@@ -26,6 +32,16 @@ class Standing:
     shadow: str = ""
     before: str = ""
     since: datetime | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of what was there when the versions were chosen; of a pin none: `[packages.NAME] digest` is for that."""
+
+    def barred(self, package: Package) -> str:
+        """Why a version must not read as it lies there now; empty where it may."""
+        chosen = self.weights.get(package.version)
+        if not chosen or not package.number or chosen == package.weights_digest():
+            return ""  # of one that is not there its run says so
+        words = f"version {package.version} has other weights than when it was chosen"
+        return f"{words}: put those back, or `isocenter package use {package.name} {package.version}`"
 
     def for_study(self, study_instance_uid: str) -> tuple[str, str]:
         """The version that reads this study, and why in words. A replay gives the same, until the choice changes."""
@@ -51,22 +67,60 @@ def standing(session: Session, installed: Installed, package: str) -> Standing:
     row, pinned = newest_choice(session, package), installed.pinned(package)
     found = Standing(package, installed.of(package)[-1].version)
     if row:
-        why = f"chosen by {row.who}" + (f": {row.why}" if row.why else "")
-        found = Standing(package, row.version, why, row.canary, row.share, row.shadow, row.before, row.at)
-    return replace(found, version=pinned, why="pinned by the configuration", canary="") if pinned else found
+        why = f"chosen by {row.who}" + (f": {row.why}" if row.why else "") if row.who != BY_ITSELF else ""
+        found = Standing(package, row.version, why, row.canary, row.share, row.shadow, row.before, row.at, row.weights)
+    if not pinned:
+        return found
+    return replace(found, version=pinned, why="pinned by the configuration", canary="", weights={})
 
 
-def packages_for(session: Session, installed: Installed, study_instance_uid: str) -> list[tuple[Package, str]]:
-    """Each package in the version that may read this study, and why it is that one.
+class Candidate(NamedTuple):
+    """A package in the version that may read a study, why it is that one, and why it must not read, if it must not."""
+
+    package: Package
+    why: str
+    barred: str = ""
+
+
+def packages_for(session: Session, installed: Installed, study_instance_uid: str) -> list[Candidate]:
+    """Each package in the version that may read this study.
 
     A version that is chosen and not installed is named all the same: its run says so, and no other reads in its place.
     """
     found = []
     for name in installed.names():
-        version, why = standing(session, installed, name).for_study(study_instance_uid)
-        of_name = installed.of(name)
-        found.append((next((p for p in of_name if p.version == version), of_name[-1].called(version)), why))
+        now, of_name = standing(session, installed, name), installed.of(name)
+        version, why = now.for_study(study_instance_uid)
+        package = next((p for p in of_name if p.version == version), of_name[-1].called(version))
+        found.append(Candidate(package, why, now.barred(package)))
     return found
+
+
+def reads(session: Session, installed: Installed, package: Package) -> None:
+    """Notes that this version of a package reads, where no person has chosen one: a higher one that comes later, or
+    other weights, then read only when a person says so."""
+    row = newest_choice(session, package.name)
+    if (package.name, package.version) not in installed:
+        return
+    if row is None or (row.who == BY_ITSELF and row.version != package.version):  # a pin may name another
+        _enter(session, installed, PackageChoice(
+            package=package.name, version=package.version, who=BY_ITSELF, why="the first that read",
+        ))  # fmt: skip
+
+
+def waiting_versions(session: Session, installed: Installed, package: str) -> list[str]:
+    """The versions that are there and read nothing until a person chooses them: those above the one that reads that
+    nobody has chosen yet, and what has other weights than were chosen."""
+    now, of_name = standing(session, installed, package), installed.of(package)
+    if installed.pinned(package):
+        return []  # the configuration is asked, and nobody else
+    rows = session.exec(select(PackageChoice).where(PackageChoice.package == package)).all()
+    named = {version for row in rows for version in (row.version, row.canary, row.shadow, now.version)}
+    number = next((p.number for p in of_name if p.version == now.version), 0)
+    return [
+        p.version for p in of_name
+        if now.barred(p) or (rows and p.number > number and p.version not in named)
+    ]  # fmt: skip
 
 
 def wanted_versions(session: Session, installed: Installed, *, gates: bool) -> list[list[Package]]:
@@ -104,7 +158,7 @@ def use(
     if version in (canary, shadow):
         raise NotPossible(f"{version} is to read by itself: canary and shadow are other versions")
     before = now.before if version == now.version else now.version
-    return _enter(session, PackageChoice(
+    return _enter(session, installed, PackageChoice(
         package=package, version=version, canary=canary, share=share, shadow=shadow, before=before, who=who, why=why,
     ))  # fmt: skip
 
@@ -122,7 +176,7 @@ def roll_back(session: Session, installed: Installed, package: str, who: str = "
         raise NotPossible(installed.missing(package, now.before))
     query = select(PackageChoice).where(PackageChoice.package == package, PackageChoice.version == now.before)
     earlier = session.exec(query.order_by(col(PackageChoice.id).desc()).limit(1)).first()
-    return _enter(session, PackageChoice(
+    return _enter(session, installed, PackageChoice(
         package=package, version=now.before, before=earlier.before if earlier else "", who=who,
         why=f"rolled back from {now.version}" + (f": {why}" if why else ""),
     ))  # fmt: skip
@@ -136,7 +190,9 @@ def _changeable(session: Session, installed: Installed, package: str) -> Standin
     return standing(session, installed, package)
 
 
-def _enter(session: Session, row: PackageChoice) -> PackageChoice:
+def _enter(session: Session, installed: Installed, row: PackageChoice) -> PackageChoice:
+    there = (installed.get((row.package, version)) for version in (row.version, row.canary, row.shadow))
+    row.weights = {package.version: package.weights_digest() for package in there if package}
     session.add(row)
     session.flush()
     return row

@@ -16,7 +16,7 @@ from shared.store import Delivery, Instance, Journal, Order, Run, Study
 from shared.store.moves import move
 from shared.study import RunEvent, StudyEvent
 from shared.versions.choice import use
-from tests.versioned import NAME, add_version
+from tests.versioned import NAME, add_version, weights
 
 
 @pytest.fixture
@@ -228,6 +228,27 @@ def test_what_a_superseded_run_has_still_to_send_is_not_sent_and_a_run_comes_bac
         move(session, session.get(Study, "1.2"), StudyEvent.REPLAYED)
     assert decide(book, package) == "gating"
     assert {key: run.state for key, run in runs_of(book).items()} == {first: "waiting"}
+
+
+def test_the_first_version_goes_on_to_read_and_other_weights_are_not_read_with(book, tmp_path):
+    folder = add_version(tmp_path / "models", 1)
+
+    def decide_now():
+        with book.write() as session:
+            study = session.get(Study, "1.2") or new_study(session)
+            session.merge(instance("1.2.1.1"))
+            work(Installed(tmp_path / "models"), Settings())(session, study)
+            lines = session.exec(select(Journal).where(Journal.subject.startswith("package"))).all()
+            study.state, said = "waiting", (lines[-1].subject, lines[-1].event, lines[-1].reason)
+        return said
+
+    assert decide_now() == ("package scale 1.0.0", "chosen", "fits 1 of 1 series")
+    add_version(tmp_path / "models", 2)
+    assert decide_now()[:2] == ("package scale 1.0.0", "chosen")
+    (folder / "model.onnx").write_bytes(weights(7))
+    subject, event, reason = decide_now()
+    assert (subject, event) == ("package scale 1.0.0", "not_chosen")
+    assert "`isocenter package use scale 1.0.0`" in reason
 
 
 def test_the_version_that_was_chosen_runs_and_the_journal_says_why(book, tmp_path):

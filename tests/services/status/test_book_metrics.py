@@ -5,13 +5,20 @@ import subprocess
 from datetime import timedelta
 
 import pytest
+from celery import Celery
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import select
 
+from services.status.api import make_api
+from shared.packages.installed import Installed
+from shared.settings import Core
 from shared.store import Book, Circuit, Commitment, Delivery, Study, utc_now
 from shared.store.moves import move
 from shared.study import DeliveryEvent
+from shared.versions.choice import reads
+from tests.services.status.conftest import around
+from tests.versioned import NAME, add_version
 
 
 def samples(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -50,6 +57,17 @@ def test_what_destinations_have_not_yet_committed_to(client: TestClient, book: B
     assert found["isocenter_oldest_uncommitted_seconds", "PACS"] == pytest.approx(1200, abs=60)
     assert found["isocenter_oldest_waiting_seconds", "send"] == 0, "it waits for the PACS, not for hands of ours"
     assert (found["isocenter_commitments", "asked"], found["isocenter_commitments", "dead"]) == (1, 1)
+
+
+def test_versions_that_wait_to_be_chosen(client: TestClient, book: Book, core: Core) -> None:
+    add_version(core.data_dir / "models", 1)
+    installed = Installed(core.data_dir / "models")
+    with book.write() as session:
+        reads(session, installed, installed[NAME, "1.0.0"])
+    assert not [key for key in samples(client) if key[0] == "isocenter_version_waits"]
+    add_version(core.data_dir / "models", 2)
+    with TestClient(make_api(around(book, core, Celery())), base_url="http://127.0.0.1") as later:
+        assert samples(later)["isocenter_version_waits", NAME, "2.0.0"] == 1
 
 
 def test_packages_that_are_left_alone(client: TestClient, book: Book) -> None:

@@ -10,7 +10,7 @@ from shared.cli.main import app
 from shared.packages.installed import Installed
 from shared.store import Book
 from shared.store.circuits import QUARANTINED, Circuit, open_circuits
-from shared.versions.choice import standing
+from shared.versions.choice import reads, standing
 from tests.books import new_book
 from tests.versioned import NAME, add_version
 
@@ -55,6 +55,22 @@ def test_a_quarantine_is_lifted_and_the_others_stay(tmp_path: Path, page: Path) 
         assert run(page, "lift", NAME) == (0, f"{NAME} 1.0.0: its runs go on")
         with book.read() as session:
             assert [key[0] for key in open_circuits(session)] == ["other"]
+
+
+def test_the_list_tells_what_part_each_version_has(tmp_path: Path, page: Path) -> None:
+    def parts() -> list[str]:
+        return [one["part"] for one in json.loads(run(page, "list", "--json")[1])["packages"]]
+
+    assert parts() == ["", ""]
+    assert not (tmp_path / "isocenter.db").exists(), "a list makes no database"
+    with new_book("sqlite", tmp_path) as book:
+        assert parts() == ["", "reads"]
+        with book.write() as session:
+            installed = Installed(page.parent / "models")
+            reads(session, installed, installed[NAME, "2.0.0"])
+        add_version(tmp_path / "models", 3)
+        assert parts() == ["", "reads", "waiting for `isocenter package use scale 3.0.0`"]
+        assert "waiting for `isocenter package use scale 3.0.0`" in run(page, "agreement", NAME)[1]
 
 
 @pytest.mark.parametrize(

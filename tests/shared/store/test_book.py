@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, func, select
 
-from shared.store import Outbox, Study, open_book
+from shared.store import Outbox, PackageChoice, Run, Study, open_book
 from shared.store import book as book_module
 from shared.store.book import SESSION
 from shared.store.moves import enter
@@ -52,6 +52,32 @@ def test_digests_of_an_older_book_say_their_algorithm_from_then_on(database_url)
         assert [*connection.execute(text(digests))] == [("a", "sha256:" + "ab" * 32), ("b", "")]
         command.downgrade(config, "0006")
         assert [*connection.execute(text(digests.replace("digest", "sha256")))] == [("a", "ab" * 32), ("b", "")]
+    book.close()
+
+
+def test_of_an_older_book_the_version_that_read_last_goes_on_to(database_url):
+    book = open_book(database_url)
+    with book.engine.begin() as connection:
+        config = alembic_config(connection)
+        command.upgrade(config, "0012")
+        study = Study(study_instance_uid="1.2").model_dump()
+        connection.execute(Study.__table__.insert().values(study))
+        for day, package, version in ((1, "a", "2.0.0"), (2, "a", "1.0.0"), (1, "b", "1.0.0")):
+            run = Run(id=f"{package}{day}", study_instance_uid="1.2", revision=1, package=package, version=version)
+            run.kind, run.created_at = "reader", datetime(2026, 1, day, tzinfo=UTC)
+            connection.execute(Run.__table__.insert().values(run.model_dump()))
+        columns = "package, version, canary, share, shadow, before, who, why, at"
+        connection.execute(
+            text(f"insert into package_choice ({columns}) values ('b', '3.0.0', '', 0, '', '', 'ann', '', :at)"),
+            {"at": datetime(2026, 1, 1)},
+        )
+        command.upgrade(config, "head")
+    with book.read() as session:
+        rows = session.exec(select(PackageChoice).order_by(PackageChoice.id)).all()
+        assert [(row.package, row.version, row.who) for row in rows] == [
+            ("b", "3.0.0", "ann"), ("a", "1.0.0", "isocenter"),
+        ]  # fmt: skip
+        assert [row.weights for row in rows] == [{}, {}]
     book.close()
 
 

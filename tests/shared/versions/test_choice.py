@@ -1,5 +1,6 @@
-"""Which version reads a study: the highest, what a person chose, or what the configuration pins; and back again."""
+"""Which version reads a study: the first that did, what a person chose, or what the configuration pins; and back."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from shared.packages.installed import Installed
 from shared.packages.settings import PackageSettings
 from shared.store import Book, Run, Study
 from shared.store.actions import NotPossible
-from shared.versions.choice import packages_for, roll_back, standing, use, wanted_versions
-from tests.versioned import NAME, add_version
+from shared.versions.choice import packages_for, reads, roll_back, standing, use, waiting_versions, wanted_versions
+from shared.versions.overview import versions_view
+from tests.versioned import NAME, add_version, weights
 
 UIDS = [f"1.2.{n}" for n in range(2000)]
 
@@ -23,8 +25,22 @@ def installed(tmp_path: Path) -> Installed:
 
 def read_by(book: Book, installed: Installed, uid: str = "1.2") -> tuple[str, str]:
     with book.read() as session:
-        ((package, why),) = packages_for(session, installed, uid)
+        ((package, why, _),) = packages_for(session, installed, uid)
         return package.version, why
+
+
+def decided(book: Book, installed: Installed) -> str:
+    """As decide does: the version that reads, noted; or why it must not."""
+    with book.write() as session:
+        ((package, _, barred),) = packages_for(session, installed, "1.2")
+        if not barred:
+            reads(session, installed, package)
+        return barred or package.version
+
+
+def waits(book: Book, installed: Installed) -> list[str]:
+    with book.read() as session:
+        return waiting_versions(session, installed, NAME)
 
 
 def choose(book: Book, installed: Installed, version: str, **more: object) -> None:
@@ -48,6 +64,73 @@ def test_the_highest_reads_until_a_person_chooses_and_rollbacks_go_back_step_by_
     assert [back(book, installed), back(book, installed)] == ["1.0.0", "3.0.0"]
     with pytest.raises(NotPossible, match=r"nothing read before version 3\.0\.0 of scale was chosen"):
         back(book, installed)
+
+
+def test_where_nobody_has_chosen_the_first_that_read_goes_on_to(book: Book, tmp_path: Path) -> None:
+    for number in (1, 2):
+        add_version(tmp_path / "one", number)
+    assert decided(book, Installed(tmp_path / "one")) == "2.0.0", "the highest of those that are there first"
+    add_version(tmp_path / "one", 3)
+    grown = Installed(tmp_path / "one")  # as after a restart
+    assert [decided(book, grown), *waits(book, grown)] == ["2.0.0", "3.0.0"]
+    with book.read() as session:
+        assert [p.version for p in wanted_versions(session, grown, gates=False)[0]] == ["2.0.0"]
+        assert [view.part for view in versions_view(session, grown, NAME)] == [
+            "waiting for `isocenter package use scale 3.0.0`", "reads", "",
+        ]  # fmt: skip
+    choose(book, grown, "2.0.0", canary="3.0.0", share=0.1, who="anna")
+    assert waits(book, grown) == [], "a canary reads, and one that did is known"
+    choose(book, grown, "2.0.0", who="anna")
+    assert waits(book, grown) == []
+    choose(book, grown, "3.0.0", who="anna")
+    assert (decided(book, grown), back(book, grown)) == ("3.0.0", "2.0.0")
+
+
+def test_one_that_comes_in_place_of_the_one_that_read_does_not_read(book: Book, tmp_path: Path) -> None:
+    add_version(tmp_path / "models", 1)
+    assert decided(book, Installed(tmp_path / "models")) == "1.0.0"
+    shutil.rmtree(tmp_path / "models" / NAME)
+    add_version(tmp_path / "models", 2)
+    now = Installed(tmp_path / "models")
+    assert (decided(book, now), waits(book, now)) == ("1.0.0", ["2.0.0"])
+    with book.read() as session:
+        gone = versions_view(session, now, NAME)[0]
+        assert (gone.version, gone.installed, gone.part) == ("1.0.0", False, "reads")
+    choose(book, now, "2.0.0", who="anna")
+    assert (decided(book, now), waits(book, now)) == ("2.0.0", [])
+
+
+@pytest.mark.parametrize("by_a_person", [False, True])
+def test_other_weights_under_the_same_name_do_not_read_until_they_are_chosen(
+    book: Book, tmp_path: Path, by_a_person: bool
+) -> None:
+    folder = add_version(tmp_path / "models", 1)
+    if by_a_person:
+        choose(book, Installed(tmp_path / "models"), "1.0.0", who="anna")
+    assert decided(book, Installed(tmp_path / "models")) == "1.0.0"
+    before = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(weights(7))
+    now = Installed(tmp_path / "models")
+    assert decided(book, now).startswith("version 1.0.0 has other weights than when it was chosen: put those back, or")
+    assert waits(book, now) == ["1.0.0"]
+    (folder / "model.onnx").write_bytes(before)
+    assert decided(book, Installed(tmp_path / "models")) == "1.0.0"
+    (folder / "model.onnx").write_bytes(weights(8))
+    choose(book, Installed(tmp_path / "models"), "1.0.0", who="anna")
+    assert decided(book, Installed(tmp_path / "models")) == "1.0.0"
+
+
+def test_a_pin_that_is_taken_out_leaves_the_version_reading_that_it_named(book: Book, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        add_version(tmp_path / "models", number)
+    for pin in ("1.0.0", "2.0.0"):
+        pinned = Installed(tmp_path / "models", {NAME: PackageSettings(pin=pin)})
+        assert (decided(book, pinned), waits(book, pinned)) == (pin, []), "with a pin nobody can choose"
+    without = Installed(tmp_path / "models")
+    assert (decided(book, without), waits(book, without)) == ("2.0.0", ["3.0.0"])
+    absent = Installed(tmp_path / "models", {NAME: PackageSettings(pin="9.0.0")})
+    assert decided(book, absent) == "9.0.0", "its run says that it is not installed"
+    assert decided(book, without) == "2.0.0"
 
 
 def test_a_canary_reads_its_share_and_a_study_keeps_its_version(book: Book, installed: Installed) -> None:

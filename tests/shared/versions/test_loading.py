@@ -71,7 +71,7 @@ class Traffic:
         while not self.stopping.is_set():
             count += 1
             with self.served.book.read() as session:
-                ((package, _),) = packages_for(session, self.served.installed, f"1.{thread}.{count}")
+                ((package, _, _),) = packages_for(session, self.served.installed, f"1.{thread}.{count}")
             if self.served.loader.awaits(package):
                 self.answers[package.version, "waited"] += 1
                 self.stopping.wait(0.01)
