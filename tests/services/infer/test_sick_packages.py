@@ -1,35 +1,20 @@
 """A package that is ill beside one that is well, on a real Triton: the other goes on, and nothing is lost."""
 
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
+from typer.testing import CliRunner
 
-from services.infer.work import Reader
-from shared.guard.rooms import READERS, Rooms
-from shared.guard.settings import Guard
-from shared.packages.installed import Installed
-from shared.serving import open_models
-from shared.serving.triton_door import TritonDoor
-from shared.serving.triton_server import TritonServer
-from shared.settings import Core
-from shared.stage import Save, Stage
-from shared.store import Book, Circuit, Run, open_book
-from shared.store.moves import move
-from shared.study import RunEvent, RunState
-from shared.uids import derived_uid
-from shared.worker import Hands
+from shared.cli.main import app
+from shared.packages.folder import Package
+from shared.store import Book, Circuit, Study, open_book
+from shared.store.views import study_view
 from tests import sick
-from tests.images import write
-from tests.served import gating, run_of
+from tests.inferring import Infer, until
 
 pytestmark = pytest.mark.triton
-TIME_OUT = 0.7
 
 
 @pytest.fixture
@@ -40,81 +25,88 @@ def book(tmp_path: Path) -> Iterator[Book]:
     book.close()
 
 
-class Infer:
-    """infer as its main puts it together, with hands that look by themselves; `asked` counts attempts by package."""
-
-    def __init__(self, book: Book, folder: Path, environment: Path, hands: int = 1) -> None:
-        self.book, self.store, self.folder, self.asked = book, folder / "store", folder, Counter[str]()
-        self.ill, _ = sick.write_packages(folder / "models", ["ill", "well"])
-        packages = Installed(folder / "models")
-        self.server = TritonServer(folder / "models", folder / "triton.log", environment=environment).start()
-        self.models = open_models(self.server.url, folder / "models")
-        guard = Guard(failures=2, first_pause_seconds=0.5, longest_pause_seconds=2)
-        self._reader = Reader(book, Core(data_dir=folder), packages, self.models, TIME_OUT, guard=guard)
-        stage = Stage(
-            "infer", Run, (RunState.READY,), self._work, only=TritonDoor(self.models).only, most_attempts=20,
-            within=Rooms(READERS, timedelta(seconds=60), packages).within, first_delay=timedelta(seconds=0.1),
-        )  # fmt: skip
-        self.hands = Hands(book, stage, hands)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def _work(self, run_id: str) -> Save:
-        with self.book.read() as session:
-            self.asked[session.get_one(Run, run_id).package] += 1
-        return self._reader.work(run_id)
-
-    def _look(self) -> None:
-        while not self._stop.wait(0.1):
-            self.hands.look()
-
-    def add(self, package: str, count: int) -> None:
-        for n in range(count):
-            study = derived_uid("test", package, str(n), str(time.monotonic()))
-            facts = {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1", "Modality": "DX"}
-            uid = gating(self.book, self.store, [write(self.folder, study, **facts)], [(package, "reader")])
-            with self.book.write() as session:
-                run = session.merge(run_of(self.book, package, uid))
-                run.version = "0.1.0"
-                move(session, run, RunEvent.PASSED)
-
-    def states(self, package: str) -> Counter[str]:
-        with self.book.read() as session:
-            return Counter(session.exec(select(Run.state).where(Run.package == package)))
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
-        self.hands.finish(30)
-        self.models.close()
-        self.server.stop()
+@pytest.fixture
+def ill(tmp_path: Path) -> Package:
+    """One of two packages, the other of which is well."""
+    return sick.write_packages(tmp_path / "models", ["ill", "well"])[0]
 
 
 @pytest.fixture
-def infer(book: Book, tmp_path: Path, triton_environment: Path) -> Iterator[Infer]:
-    infer = Infer(book, tmp_path, triton_environment)
+def infer(
+    book: Book, ill: Package, tmp_path: Path, triton_environment: Path, request: pytest.FixtureRequest
+) -> Iterator[Infer]:
+    infer = Infer(book, tmp_path, triton_environment, timeout_s=getattr(request, "param", 0.7))
     yield infer
     infer.close()
 
 
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
+def circuit(book: Book) -> Circuit:
+    with book.read() as session:
+        return session.get(Circuit, ("ill", "0.1.0")) or Circuit(package="ill", version="0.1.0")
 
 
-def test_one_that_hangs_is_left_alone_and_goes_on_when_it_answers(infer: Infer, book: Book) -> None:
-    sick.make(infer.ill, sick.HANGS)
+def why_they_wait(book: Book) -> set[str]:
+    """What the page says of the runs that nothing is tried of."""
+    with book.read() as session:
+        views = [study_view(session, study) for study in session.exec(select(Study))]
+    return {run.waits for view in views for run in view.runs if run.waits}
+
+
+def lift(folder: Path) -> tuple[int, str]:
+    (folder / "isocenter.toml").write_text(
+        f'[isocenter]\ndata_dir = "{folder}"\n[triton]\nmodel_repository = "{folder}/models"\n'
+    )
+    result = CliRunner().invoke(app, ["package", "lift", "ill", "--config", str(folder / "isocenter.toml")])
+    return result.exit_code, result.output.strip()
+
+
+def test_one_that_hangs_is_left_alone_and_goes_on_when_it_answers(infer: Infer, ill: Package, book: Book) -> None:
+    sick.make(ill, sick.HANGS)
     infer.add("ill", 6)
     infer.add("well", 6)
     until(lambda: infer.states("well")["read"] == 6)
-    with book.read() as session:
-        circuit = session.get_one(Circuit, ("ill", "0.1.0"))
-    assert circuit.failures >= 2
-    assert "DEADLINE_EXCEEDED" in circuit.reason
+    assert circuit(book).failures >= 2
+    assert "DEADLINE_EXCEEDED" in circuit(book).reason
     assert infer.asked["ill"] < 6, "not each of its runs has burned a time-out"
     assert infer.states("ill") == {"ready": 6}
-    sick.make(infer.ill, sick.WELL)
+    sick.make(ill, sick.WELL)
+    until(lambda: infer.states("ill")["read"] == 6)
+
+
+@pytest.mark.parametrize(
+    ("mood", "reason"), [(sick.NAN, "holds values that are not finite numbers"), (sick.SHAPE, "has shape [2]")]
+)
+def test_one_that_answers_nonsense_is_quarantined_until_it_is_lifted(
+    infer: Infer, ill: Package, book: Book, tmp_path: Path, mood: str, reason: str
+) -> None:
+    sick.make(ill, mood)
+    infer.add("ill", 6)
+    infer.add("well", 6)
+    until(lambda: infer.states("well")["read"] == 6)
+    until(lambda: circuit(book).is_quarantined)
+    assert infer.states("ill") == {"failing": 3, "ready": 3}
+    assert reason in circuit(book).reason
+    assert [words for words in why_they_wait(book) if words.startswith("ill 0.1.0 is quarantined")]
+    sick.make(ill, sick.WELL)
+    infer.add("well", 2)
+    until(lambda: infer.states("well")["read"] == 8)
+    assert infer.states("ill") == {"failing": 3, "ready": 3}, "it is well again, and nobody has said so"
+    assert lift(tmp_path) == (0, "ill 0.1.0: its runs go on")
+    until(lambda: infer.states("ill") == {"failing": 3, "read": 3})
+
+
+@pytest.mark.parametrize("infer", [3.0], indirect=True)  # Triton takes a second to see that its process is gone
+def test_one_whose_process_dies_is_left_alone_and_triton_starts_it_anew(
+    infer: Infer, ill: Package, book: Book, tmp_path: Path
+) -> None:
+    sick.make(ill, sick.DIES)
+    infer.add("ill", 6)
+    infer.add("well", 6)
+    until(lambda: infer.states("well")["read"] == 6)
+    until(lambda: circuit(book).open_until)
+    assert infer.states("ill") == {"ready": 6}
+    assert why_they_wait(book)
+    assert infer.server.running
+    sick.make(ill, sick.WELL)
+    assert lift(tmp_path) == (0, "ill 0.1.0: its runs go on")
     until(lambda: infer.states("ill")["read"] == 6)
