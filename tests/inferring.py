@@ -53,7 +53,7 @@ class Infer:
             "infer", Run, (RunState.READY,), self._work, only=TritonDoor(self.models).only, most_attempts=20,
             within=Rooms(READERS, LEASE, packages).within, first_delay=timedelta(seconds=0.1), lease=LEASE,
         )  # fmt: skip
-        self.hands = Hands(book, stage, hands)
+        self.hands, self.deaths = Hands(book, stage, hands), 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -66,6 +66,12 @@ class Infer:
     def _look(self) -> None:
         while not self._stop.wait(0.1):
             self.hands.look()
+
+    def start_triton_again(self) -> None:
+        """Where it has died, as `isocenter up` does; `deaths` counts."""
+        if not self.server.running:
+            self.deaths += 1
+            self.server.start()
 
     def add(self, package: str, count: int) -> list[str]:
         """So many studies of one radiograph each, for the package to read; their Study Instance UIDs."""

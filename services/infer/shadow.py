@@ -14,6 +14,7 @@ from services.infer.flags import NothingFlagged
 from services.infer.settings import Settings
 from services.infer.work import Reader
 from shared.findings import ArrayFile, dump_findings
+from shared.guard.rooms import SHADOWS, Rooms
 from shared.stage import GiveUp, Save, Stage
 from shared.store import Run, ShadowRun
 from shared.store.circuits import Circuit
@@ -76,8 +77,12 @@ def no_run_waits(session: Session) -> list[ColumnElement[bool]]:
 def shadow_stage(reader: Reader, only: Callable[[], list[ColumnElement[bool]]], settings: Settings) -> Stage:
     """The stage; nobody rings it."""
     patience = {**settings.patience, "most_attempts": MOST_ATTEMPTS}
-    work = Shadows(reader).work
-    return Stage("shadow", ShadowRun, (ShadowState.WAITING,), work, only=only, within=no_run_waits, **patience)
+    work, rooms = Shadows(reader).work, Rooms(SHADOWS, settings.patience["lease"], reader.packages)
+
+    def within(session: Session) -> list[ColumnElement[bool]]:
+        return [*no_run_waits(session), *rooms.within(session)]
+
+    return Stage("shadow", ShadowRun, (ShadowState.WAITING,), work, only=only, within=within, **patience)
 
 
 def start_shadows(reader: Reader, only: Callable[[], list[ColumnElement[bool]]], settings: Settings) -> threading.Event:

@@ -12,11 +12,12 @@ from sqlalchemy import func, not_, text
 from sqlalchemy.sql import ColumnElement
 from sqlmodel import Session, and_, col, select
 
+from shared.guard.suspects import GATES_WAIT, is_held, one_alone
 from shared.packages.folder import Package
-from shared.store import Run, Study
-from shared.store.circuits import Key, open_circuits
-from shared.store.clock import database_now, lease_has_ended
-from shared.study import RunState, StudyState
+from shared.store import Run, ShadowRun, Study
+from shared.store.circuits import Circuit, Key, marked_circuits
+from shared.store.clock import database_now
+from shared.study import RunState, ShadowState, StudyState
 
 _ONE_COUNTS = 0x150CE17F  # PostgreSQL's advisory lock while counting: two that count at once would both find room
 
@@ -38,20 +39,23 @@ class Rooms:
     packages: Mapping[Key, Package]
 
     def within(self, session: Session) -> list[ColumnElement[bool]]:
-        """Every row but those that need a package which has its fill, or is left alone."""
-        rooms = self._rooms(session)
-        if not rooms:
+        """Every row but those that need a package which has its fill, or is left alone; none beside a suspect."""
+        circuits = marked_circuits(session)
+        rooms = self._rooms(session, circuits)
+        suspects = [key for key, circuit in circuits.items() if circuit.is_suspect and self.packages.get(key)]
+        if not rooms and not suspects:
             return []
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ONE_COUNTS})
         in_hand = self.use.in_hand(session, self.lease)
-        return [not_(self.use.needs(key)) for key, room in rooms.items() if in_hand.get(key, 0) >= room]
+        full = [not_(self.use.needs(key)) for key, room in rooms.items() if in_hand.get(key, 0) >= room]
+        tried = [key for key in suspects if rooms.get(key, 1)]
+        return [*full, *one_alone(session, tried, self.use.needs)] if tried else full
 
-    def _rooms(self, session: Session) -> dict[Key, int]:
+    def _rooms(self, session: Session, circuits: Mapping[Key, Circuit]) -> dict[Key, int]:
         """Of the packages that have a bound. One that is not installed has none: its rows end with that reason."""
         said = {key: package.manifest.resources.concurrency for key, package in self.packages.items()}
         rooms = {key: most for key, most in said.items() if most is not None}
-        circuits = open_circuits(session)
         now = database_now(session) if circuits else None
         for key, circuit in circuits.items():
             if self.packages.get(key) and circuit.open_until and now:
@@ -60,16 +64,21 @@ class Rooms:
 
 
 def _readings(session: Session, lease: timedelta) -> dict[Key, int]:
-    held = not_(lease_has_ended(Run, database_now(session), lease))
-    query = select(Run.package, Run.version, func.count()).where(Run.state == RunState.READY, held)
-    rows = session.exec(query.group_by(Run.package, Run.version))
+    query = select(Run.package, Run.version, func.count()).where(Run.state == RunState.READY)
+    rows = session.exec(query.where(is_held(session, Run, lease)).group_by(Run.package, Run.version))
+    return {(package, version): count for package, version, count in rows}
+
+
+def _shadowings(session: Session, lease: timedelta) -> dict[Key, int]:
+    query = select(ShadowRun.package, ShadowRun.version, func.count()).where(ShadowRun.state == ShadowState.WAITING)
+    rows = session.exec(query.where(is_held(session, ShadowRun, lease)).group_by(ShadowRun.package, ShadowRun.version))
     return {(package, version): count for package, version, count in rows}
 
 
 def _gatings(session: Session, lease: timedelta) -> dict[Key, int]:
-    held = not_(lease_has_ended(Study, database_now(session), lease))
+    held = is_held(session, Study, lease)
     studies = select(Study.study_instance_uid).where(Study.state == StudyState.GATING, held)
-    query = select(Run.package, Run.version, func.count()).where(*_GATES_WAIT)
+    query = select(Run.package, Run.version, func.count()).where(*GATES_WAIT)
     query = query.where(col(Run.study_instance_uid).in_(studies))
     rows = session.exec(query.group_by(Run.package, Run.version))
     return {(package, version): count for package, version, count in rows}
@@ -80,12 +89,16 @@ def _reads(key: Key) -> ColumnElement[bool]:
 
 
 def _gates(key: Key) -> ColumnElement[bool]:
-    return col(Study.study_instance_uid).in_(select(Run.study_instance_uid).where(*_GATES_WAIT, _reads(key)))
+    return col(Study.study_instance_uid).in_(select(Run.study_instance_uid).where(*GATES_WAIT, _reads(key)))
 
 
-_GATES_WAIT = (col(Run.kind) == "gate", col(Run.state) == RunState.WAITING)
+def _shadows(key: Key) -> ColumnElement[bool]:
+    return and_(col(ShadowRun.package) == key[0], col(ShadowRun.version) == key[1])
+
 
 READERS = Use(_readings, _reads)
 """infer: a row is a run, and needs its package."""
 GATES = Use(_gatings, _gates)
 """gate: a row is a study, and needs every gate package that has still to judge it."""
+SHADOWS = Use(_shadowings, _shadows)
+"""infer: a row is a shadow."""

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from shared.serving.models import ModelRefused, Models, ModelUnavailable, ServingError
+from shared.serving.models import ModelRefused, Models, ModelUnavailable, ServerAway, ServingError
 
-__all__ = ["ModelRefused", "ModelUnavailable", "Models", "ServingError", "open_models", "triton_can_run"]
+__all__ = ["ModelRefused", "ModelUnavailable", "Models", "ServerAway", "ServingError", "open_models", "triton_can_run"]
 
 
 def triton_can_run() -> bool:

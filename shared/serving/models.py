@@ -21,6 +21,10 @@ class ModelUnavailable(ServingError):
     """The server is away, the model is not loaded, or there was no answer in time: the same call may succeed later."""
 
 
+class ServerAway(ModelUnavailable):
+    """Nobody was there to be asked: what was to be asked can't be the cause."""
+
+
 class ModelRefused(ServingError):
     """The model can't take this input (name, shape, type): the same call will fail again."""
 

@@ -4,11 +4,13 @@ from typing import Any, NoReturn
 
 from tritonclient.utils import InferenceServerException
 
-from shared.serving.models import ModelRefused, ModelUnavailable
+from shared.serving.models import ModelRefused, ModelUnavailable, ServerAway
 
 REFUSALS = {"INVALID_ARGUMENT", "UNIMPLEMENTED", "OUT_OF_RANGE", "FAILED_PRECONDITION", "ALREADY_EXISTS"}
 NATIVE_REFUSAL = "onnx runtime error 2:"
 """How NVIDIA's native backend words ONNX Runtime's INVALID_ARGUMENT, under the status INTERNAL."""
+NO_CONNECTION = "failed to connect to all addresses"
+"""How gRPC words that nothing was sent, under the status UNAVAILABLE."""
 AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 CALL_TIMEOUT_S = 5.0
 
@@ -31,4 +33,4 @@ def raise_ours(error: InferenceServerException) -> NoReturn:
     message = f"{status(error)}: {error.message()}"
     if status(error) in REFUSALS or NATIVE_REFUSAL in message:
         raise ModelRefused(message) from error
-    raise ModelUnavailable(message) from error
+    raise (ServerAway if NO_CONNECTION in message else ModelUnavailable)(message) from error

@@ -5,7 +5,7 @@ In the book, so that every worker of gate and infer, on every host, sees what on
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, Text
+from sqlalchemy import Column, Text, or_
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from shared.store.tables import Run, UtcDateTime
@@ -13,6 +13,7 @@ from shared.study import RunState
 
 QUARANTINED = datetime(9999, 1, 1, tzinfo=UTC)
 """Until when a quarantine lasts by itself."""
+ALONE = "waits to be tried alone, since Triton died while it was being asked"
 Key = tuple[str, str]
 """A package's name and version."""
 
@@ -24,6 +25,7 @@ class Circuit(SQLModel, table=True):
     version: str = Field(primary_key=True, max_length=32)
     failures: int = 0  # in a row: no answer in time, or not there while its server is
     nonsense: int = 0  # in a row: answers that are not what the manifest says
+    deaths: int = 0  # in a row: Triton died while it was being asked, among others the first time, then alone
     open_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # after it, one at a time may try
     reason: str = Field(default="", sa_column=Column(Text))  # of the last failure
 
@@ -37,23 +39,37 @@ class Circuit(SQLModel, table=True):
         return self.open_until is not None and self.open_until >= QUARANTINED
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether it is tried alone, since Triton died while it was being asked."""
+        return self.deaths > 0 and not self.is_quarantined
+
+    @property
     def times(self) -> int:
         """What it is open for, in a row."""
-        return self.nonsense if self.is_quarantined else self.failures
+        return max(self.failures, self.nonsense, self.deaths)
+
+    def close(self) -> None:
+        """As if it had never failed."""
+        self.failures, self.nonsense, self.deaths, self.open_until, self.reason = 0, 0, 0, None, ""
 
 
 def lift(session: Session, package: str) -> list[str]:
     """Closes the circuits of a package; the versions that were left alone or quarantined."""
     rows = [circuit for circuit in open_circuits(session).values() if circuit.package == package]
     for circuit in rows:
-        circuit.failures, circuit.nonsense, circuit.open_until, circuit.reason = 0, 0, None, ""
+        circuit.close()
         session.add(circuit)
     return sorted(circuit.version for circuit in rows)
 
 
 def open_circuits(session: Session) -> dict[Key, Circuit]:
     """Those that are open, or let one at a time try."""
-    rows = session.exec(select(Circuit).where(col(Circuit.open_until).is_not(None)))
+    return {key: circuit for key, circuit in marked_circuits(session).items() if circuit.open_until is not None}
+
+
+def marked_circuits(session: Session) -> dict[Key, Circuit]:
+    """Those that are open, and those of suspects."""
+    rows = session.exec(select(Circuit).where(or_(col(Circuit.open_until).is_not(None), col(Circuit.deaths) > 0)))
     return {circuit.key: circuit for circuit in rows}
 
 
@@ -61,10 +77,13 @@ def why_it_waits(run: Run, circuits: dict[Key, Circuit]) -> str:
     """Why nothing is tried of a run that waits to be read, or to be judged by; empty where something is."""
     waits = RunState.WAITING if run.kind == "gate" else RunState.READY
     circuit = circuits.get((run.package, run.version))
-    if circuit is None or circuit.open_until is None or run.state != waits:
+    if circuit is None or run.state != waits:
         return ""
     if circuit.is_quarantined:
-        words = f"its model answered nonsense {circuit.nonsense} times in a row: {circuit.reason}"
+        nonsense = f"its model answered nonsense {circuit.nonsense} times in a row: {circuit.reason}"
+        words = circuit.reason if circuit.deaths else nonsense
         return f"{run.package} {run.version} is quarantined, since {words}; lift it, or use another version and replay"
+    if circuit.open_until is None:
+        return f"{run.package} {ALONE}" if circuit.is_suspect else ""
     times = f"{circuit.failures} times in a row"
     return f"{run.package} waits, since its model failed {times}: {circuit.reason}; it is tried from time to time"

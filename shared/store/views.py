@@ -9,7 +9,7 @@ import sqlalchemy
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from shared.store.circuits import Circuit, Key, open_circuits, why_it_waits
+from shared.store.circuits import Circuit, Key, marked_circuits, why_it_waits
 from shared.store.journey import journey
 from shared.store.removed import removals_view, why_no_study
 from shared.store.tables import Delivery, GateResult, Instance, Journal, Leased, Run, Study, utc_now
@@ -143,7 +143,7 @@ def _views_at_once(session: Session, studies: Sequence[Study]) -> list[StudyView
         .order_by(col(Delivery.created_at), col(Delivery.destination), col(Delivery.kind))
     ))  # fmt: skip
     series = _series(session, uids)
-    now, circuits = utc_now(), open_circuits(session)
+    now, circuits = utc_now(), marked_circuits(session)
     return [
         _view(s, runs[u], gates[u], deliveries[u], series[u], now, circuits) for s, u in zip(studies, uids, strict=True)
     ]

@@ -8,7 +8,7 @@ from sqlmodel import select
 from typer.testing import CliRunner
 
 from shared.cli.main import app
-from shared.packages.folder import Package
+from shared.packages.folder import Package, load_package
 from shared.store import Book, Circuit, Study, open_book
 from shared.store.views import study_view
 from tests import sick
@@ -35,7 +35,7 @@ def ill(tmp_path: Path) -> Package:
 def infer(
     book: Book, ill: Package, tmp_path: Path, triton_environment: Path, request: pytest.FixtureRequest
 ) -> Iterator[Infer]:
-    infer = Infer(book, tmp_path, triton_environment, timeout_s=getattr(request, "param", 0.7))
+    infer = Infer(book, tmp_path, triton_environment, **getattr(request, "param", {}))
     yield infer
     infer.close()
 
@@ -95,7 +95,9 @@ def test_one_that_answers_nonsense_is_quarantined_until_it_is_lifted(
     until(lambda: infer.states("ill") == {"failing": 3, "read": 3})
 
 
-@pytest.mark.parametrize("infer", [3.0], indirect=True)  # Triton takes a second to see that its process is gone
+@pytest.mark.parametrize(
+    "infer", [{"timeout_s": 3.0}], indirect=True
+)  # Triton takes a second to see that its process is gone
 def test_one_whose_process_dies_is_left_alone_and_triton_starts_it_anew(
     infer: Infer, ill: Package, book: Book, tmp_path: Path
 ) -> None:
@@ -110,3 +112,33 @@ def test_one_whose_process_dies_is_left_alone_and_triton_starts_it_anew(
     sick.make(ill, sick.WELL)
     assert lift(tmp_path) == (0, "ill 0.1.0: its runs go on")
     until(lambda: infer.states("ill")["read"] == 6)
+
+
+@pytest.mark.parametrize("infer", [{"timeout_s": 3.0, "hands": 3}], indirect=True)
+def test_one_that_takes_triton_along_is_found_out_and_the_others_go_on(
+    infer: Infer, ill: Package, book: Book, tmp_path: Path
+) -> None:
+    sick.make(ill, sick.KILLS)
+    sick.make(
+        load_package(ill.folder.with_name("well")), sick.HANGS
+    )  # less than its time: it is in hand when Triton dies
+    for package in ("ill", "well") * 6:
+        infer.add(package, 1)
+
+    def found_out() -> bool:
+        infer.start_triton_again()
+        return circuit(book).is_quarantined and infer.states("well")["read"] == 6
+
+    until(found_out, 120)
+    assert circuit(book).reason == "Triton died twice while only ill was being asked"
+    assert infer.deaths == 3, "once among others, twice alone"
+    assert infer.states("ill") == {"ready": 6}, "none of its runs is lost"
+    assert any("ill 0.1.0 is quarantined, since Triton died twice" in words for words in why_they_wait(book))
+    with book.read() as session:
+        assert session.get_one(Circuit, ("well", "0.1.0")).deaths == 0, (
+            "suspect too, it answered when it was tried alone"
+        )
+    sick.make(ill, sick.WELL)
+    assert lift(tmp_path) == (0, "ill 0.1.0: its runs go on")
+    until(lambda: infer.states("ill")["read"] == 6)
+    assert infer.deaths == 3

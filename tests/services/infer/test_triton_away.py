@@ -6,12 +6,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import func, select
 
 from services.infer.work import Reader
+from shared.guard.rooms import READERS, Rooms
 from shared.phantoms.chest_dx import chest_radiograph
 from shared.phantoms.dicom import Patient, Visit, dx_image
 from shared.serving import open_models
@@ -61,7 +63,10 @@ class Infer:
         self._made = 0
         self.models = open_models(url, REPOSITORY)
         self._reader = Reader(book, Core(data_dir=store.parent), packages(), self.models, 3.0)
-        stage = Stage("infer", Run, (RunState.READY,), self._work, only=TritonDoor(self.models).only)
+        rooms = Rooms(READERS, timedelta(seconds=60), packages())
+        stage = Stage(
+            "infer", Run, (RunState.READY,), self._work, only=TritonDoor(self.models).only, within=rooms.within
+        )
         self.hands = Hands(book, stage, HANDS)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)

@@ -10,7 +10,7 @@ from shared.guard.circuits import Circuits
 from shared.guard.rooms import READERS, Rooms
 from shared.guard.settings import Guard
 from shared.rows import Nonsense
-from shared.serving import ModelRefused, ModelUnavailable
+from shared.serving import ModelRefused, ModelUnavailable, ServerAway
 from shared.stage import GiveUp, Retry, Stage, run_next, waiting
 from shared.store import Circuit, Run, Study, utc_now
 from shared.store.circuits import lift
@@ -151,7 +151,10 @@ def test_an_answer_between_begins_the_count_anew(book):
     assert circuit(book).failures == 0
 
 
-@pytest.mark.parametrize(("alive", "error"), [(False, Server.error), (True, ModelRefused("INVALID_ARGUMENT"))])
+@pytest.mark.parametrize(
+    ("alive", "error"),
+    [(False, ServerAway("UNAVAILABLE: failed to connect")), (True, ModelRefused("INVALID_ARGUMENT"))],
+)
 def test_neither_a_server_that_is_away_nor_a_refusal_counts(book, alive, error):
     server = Server()
     server.alive = alive

@@ -15,7 +15,7 @@ import pytest
 from tritonclient.utils import triton_to_np_dtype
 
 from shared.serving import shared_memory_regions
-from shared.serving.models import Array, ModelRefused, ModelUnavailable
+from shared.serving.models import Array, ModelRefused, ModelUnavailable, ServerAway
 from shared.serving.shared_memory_regions import is_this_host
 from shared.serving.triton_environment import find_environment
 from shared.serving.triton_grpc import TritonModels
@@ -201,10 +201,11 @@ def test_a_server_killed_in_mid_flight_is_unavailable_and_found_again_when_it_is
         models.infer("mean", {"image": images(8)})
         killer = threading.Timer(0.3, os.kill, [own_server.pid, signal.SIGKILL])
         killer.start()
-        with pytest.raises(ModelUnavailable):
+        with pytest.raises(ModelUnavailable) as died:
             models.infer("slow", {"square": square})
         killer.join()
-        with pytest.raises(ModelUnavailable):
+        assert not isinstance(died.value, ServerAway), "it was being asked"
+        with pytest.raises(ServerAway):
             models.infer("mean", {"image": images(8)})
         own_server.start()
         deadline = time.monotonic() + 60  # the channel looks again within a second, on a machine that has the time
