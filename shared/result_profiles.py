@@ -19,6 +19,7 @@ SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
 SegFlavour = Literal["binary", "label-map"]
 SegProbabilities = Literal["fractional", "thresholded"]
 MapFlavour = Literal["values", "overlay"]
+ScFlavour = Literal["single", "multi-frame"]
 DerivedMark = Literal["burned-in", "words"]
 TransferSyntax = Literal["explicit", "rle", "jpeg-ls"]
 RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
@@ -27,8 +28,8 @@ ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
 
 _OF_KIND: dict[str, tuple[str, ...]] = {
     "SR": ("sr_flavour", "region_coordinates"), "NASR": ("sr_flavour", "region_coordinates"),
-    "SEG": ("seg_flavour", "seg_probabilities", "transfer_syntax"), "PM": ("map_flavour",), "SC": ("transfer_syntax",),
-    "DERIVED": ("derived_mark", "transfer_syntax"),
+    "SEG": ("seg_flavour", "seg_probabilities", "transfer_syntax"), "PM": ("map_flavour",),
+    "SC": ("sc_flavour", "transfer_syntax"), "DERIVED": ("derived_mark", "transfer_syntax"),
 }  # fmt: skip
 DESCRIPTION = "AI {what}: {title}"
 _PLACEHOLDERS = ("what", "title", "package", "version")
@@ -74,6 +75,9 @@ class FlavourSettings(BaseModel):
     map_flavour: MapFlavour = "values"
     """dicom: a parametric map as the package's own "values" on their own grid, or, for viewers that draw no other, as
     an "overlay": on the image's grid, stored as shares of the largest value, with the way back to the values."""
+    sc_flavour: ScFlavour = "single"
+    """dicom: a finding's picture of the image that shows it best ("single"), or of each image that shows it, at most
+    60, as frames to be scrolled ("multi-frame", another SOP class, where there are several)."""
     derived_mark: DerivedMark = "burned-in"
     """dicom: the use mark of derived images, where the package has one, in their lowest rows ("burned-in", which no
     viewer hides) as well as in their words, or in those alone ("words", for who goes on computing with the pixels)."""
@@ -127,7 +131,7 @@ class Flavour(FlavourSettings):
             value for value, usual in (
                 (self.sr_flavour, "comprehensive-3d"), (self.region_coordinates, "SCOORD"),
                 (self.seg_flavour, "binary"), (self.seg_probabilities, "fractional"), (self.map_flavour, "values"),
-                (self.derived_mark, "burned-in"),
+                (self.sc_flavour, "single"), (self.derived_mark, "burned-in"),
                 (self.transfer_syntax, "explicit"), (self.character_set, "utf-8"),
             ) if value != usual
         ]  # fmt: skip

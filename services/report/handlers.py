@@ -9,7 +9,7 @@ from typing import Literal
 from pydicom import Dataset
 
 from services.report import secondary_capture
-from services.report.drawing.reading_page import Read
+from services.report.drawing.pages import Read
 from services.report.facts import ResultObject, RunFacts, nothing_to_read
 from services.report.identity import control_id
 from services.report.oru import in_character_set, oru_message
@@ -30,9 +30,15 @@ class Report:
     remarks: list[str] = field(default_factory=list)
 
 
-def images_to_draw(findings: Sequence[Finding], read: Read = nothing_to_read) -> list[SourceImage]:
-    """The source images whose pixels are needed."""
-    return [image for finding in findings for image in secondary_capture.images_to_draw(finding, read)]
+def images_to_draw(
+    findings: Sequence[Finding], read: Read = nothing_to_read, destinations: Sequence[Destination] = ()
+) -> list[SourceImage]:
+    """The source images whose pixels are needed; more where a destination wants pictures of several frames."""
+    several = any(d.sc_flavour == "multi-frame" for d in destinations if secondary_capture.KIND in d.objects)
+    return [
+        image for finding in findings for which in dict.fromkeys((False, several))
+        for image in secondary_capture.images_to_draw(finding, read, which)
+    ]  # fmt: skip
 
 
 def report(facts: RunFacts, destinations: Sequence[Destination]) -> Report:

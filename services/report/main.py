@@ -71,7 +71,7 @@ class Reporter:
         paths = {i.sop_instance_uid: self.core.store_dir / i.path for i in rows.instances}
         self._require(paths)
         read = partial(read_array, self.core.data_dir)
-        pictures, undrawn = read_pictures(images_to_draw(findings, read), paths)
+        pictures, undrawn = read_pictures(images_to_draw(findings, read, self.destinations), paths)
         package = self.packages.get((rows.run.package, rows.run.version))
         manifest = package.manifest if package else None  # one that has gone is still reported, under its bare name
         facts = RunFacts(

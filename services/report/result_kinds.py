@@ -17,7 +17,6 @@ from pydicom.uid import (
     JPEGLSLossless,
     KeyObjectSelectionDocumentStorage,
     RLELossless,
-    SecondaryCaptureImageStorage,
 )
 
 from services.report import (
@@ -51,7 +50,7 @@ BUILDERS: dict[str, Builder] = {
 UNREAD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
     dicom_sr.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
-    secondary_capture.KIND: (SecondaryCaptureImageStorage,),
+    secondary_capture.KIND: secondary_capture.SOP_CLASSES,
     key_objects.KIND: (KeyObjectSelectionDocumentStorage,),
     encapsulated_pdf.KIND: (EncapsulatedPDFStorage,),
     segmentation.KIND: segmentation.SOP_CLASSES,

@@ -1,11 +1,18 @@
-"""The picture that every viewer shows: a Secondary Capture, one instance for each finding that can be drawn."""
+"""The picture that every viewer shows: a Secondary Capture, one instance for each finding that can be drawn.
+
+A destination may want all images that show a finding: then they are frames, to be scrolled.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
 from pydicom import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.datadict import tag_for_keyword
+from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
 from services.report.drawing import quality_page, reading_page
+from services.report.drawing.pages import Drawn, Read, images_of_pages
 from services.report.facts import CannotBuild, RunFacts, nothing_to_read
 from services.report.identity import (
     MANUFACTURER,
@@ -19,16 +26,20 @@ from services.report.image_origin import fill_origin
 from shared.findings import Finding, QualityScore, SourceImage
 
 KIND = "SC"
+FRAMES = MultiFrameTrueColorSecondaryCaptureImageStorage
+SOP_CLASSES = (SecondaryCaptureImageStorage, FRAMES)
+FRAME_SIZE = 1024, 768  # sixty of them are 140 MB
+_SMALLER = Image.Resampling.LANCZOS
 
 
-def images_to_draw(finding: Finding, read: reading_page.Read = nothing_to_read) -> list[SourceImage]:
-    """The source images whose pixels the finding's page needs."""
-    if isinstance(finding, QualityScore):
-        return quality_page.images(finding)
-    if not isinstance(finding, reading_page.Drawn):
-        return []
-    image = reading_page.shown_image(finding, read)
-    return [image] if image else []
+def images_to_draw(finding: Finding, read: Read = nothing_to_read, several: bool = False) -> list[SourceImage]:
+    """The source images whose pixels the finding's page needs, or its `several` pages."""
+    pages = images_of_pages(finding, read, several)
+    return list(dict.fromkeys(image for page in pages for image in _images_on(finding, page)))
+
+
+def _images_on(finding: Finding, page: SourceImage) -> list[SourceImage]:
+    return quality_page.images(finding, page) if isinstance(finding, QualityScore) else [page]
 
 
 def build(facts: RunFacts) -> list[Dataset]:
@@ -38,26 +49,37 @@ def build(facts: RunFacts) -> list[Dataset]:
         CannotBuild: no source could be read, or no finding has an image that can be drawn.
     """
     first_source(facts)
-    drawn = [f for f in facts.findings if any(image in facts.pictures for image in images_to_draw(f, facts.read))]
-    if not drawn:
+    several = facts.flavour.sc_flavour == "multi-frame"
+    pages = [(f, _pages(facts, f, several)) for f in facts.findings]
+    made = [
+        _document(facts, finding, images, number)
+        for number, (finding, images) in enumerate(((f, p) for f, p in pages if p), start=1)
+    ]
+    if not made:
         raise CannotBuild("none of the images that the findings are about can be drawn")
-    return [document(facts, finding, n) for n, finding in enumerate(drawn, start=1)]
+    return made
 
 
-def draw_page(facts: RunFacts, finding: Finding) -> Image.Image:
-    """The finding's page."""
+def _pages(facts: RunFacts, finding: Finding, several: bool) -> list[SourceImage]:
+    """The pages of which at least one picture could be had."""
+    pages = images_of_pages(finding, facts.read, several)
+    return [page for page in pages if any(image in facts.pictures for image in _images_on(finding, page))]
+
+
+def draw_page(facts: RunFacts, finding: Finding, image: SourceImage | None = None) -> Image.Image:
+    """The finding's page, or of its several the one about `image`."""
     if isinstance(finding, QualityScore):
-        return quality_page.draw_page(facts, finding)
-    if isinstance(finding, reading_page.Drawn):
-        return reading_page.draw_page(facts, finding)
+        return quality_page.draw_page(facts, finding, image)
+    if isinstance(finding, Drawn):
+        return reading_page.draw_page(facts, finding, image)
     raise CannotBuild(f"no page is drawn of a {finding.kind}")
 
 
-def document(facts: RunFacts, finding: Finding, number: int) -> Dataset:
-    """One page as a data set."""
+def _document(facts: RunFacts, finding: Finding, pages: list[SourceImage], number: int) -> Dataset:
+    """The finding's page as an image, or its several pages as frames."""
     ds = Dataset()
     fill_identity(ds, facts, KIND, number, series_description(facts, "picture"))
-    ds.SOPClassUID = SecondaryCaptureImageStorage
+    ds.SOPClassUID = SecondaryCaptureImageStorage if len(pages) == 1 else FRAMES
     ds.Modality = "OT"
     ds.ConversionType = "SYN"
     ds.SecondaryCaptureDeviceManufacturer = MANUFACTURER
@@ -68,22 +90,29 @@ def document(facts: RunFacts, finding: Finding, number: int) -> Dataset:
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.DerivationDescription = series_description(facts, "picture")
     fill_body_part(ds, first_source(facts))
-    _fill_sources(ds, facts, finding)
-    _fill_pixels(ds, draw_page(facts, finding))
+    _fill_sources(ds, facts, [image for page in pages for image in _images_on(finding, page)])
+    if len(pages) == 1:
+        _fill_pixels(ds, [draw_page(facts, finding)])
+    else:
+        _fill_pixels(ds, (draw_page(facts, finding, page).resize(FRAME_SIZE, _SMALLER) for page in pages))
+        ds.FrameIncrementPointer = tag_for_keyword("PageNumberVector")
+        ds.PageNumberVector = list(range(1, len(pages) + 1))
     return ds
 
 
-def _fill_sources(ds: Dataset, facts: RunFacts, finding: Finding) -> None:
-    """What the page shows, and what clings to its pixels from there."""
+def _fill_sources(ds: Dataset, facts: RunFacts, images: Sequence[SourceImage]) -> None:
+    """What the pages show, in their order, and what clings to its pixels from there."""
     headers = {str(source.SOPInstanceUID): source for source in facts.sources}
-    used = [i for i in images_to_draw(finding, facts.read) if i in facts.pictures and i.sop_instance_uid in headers]
+    used = [i for i in dict.fromkeys(images) if i in facts.pictures and i.sop_instance_uid in headers]
     fill_origin(ds, used, [headers[image.sop_instance_uid] for image in used])
 
 
-def _fill_pixels(ds: Dataset, page: Image.Image) -> None:
-    pixels = np.asarray(page, np.uint8)
+def _fill_pixels(ds: Dataset, pages: Iterable[Image.Image]) -> None:
+    pixels = [np.asarray(page, np.uint8) for page in pages]
+    if len(pixels) > 1:
+        ds.NumberOfFrames = len(pixels)
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
-    ds.Rows, ds.Columns = pixels.shape[:2]
+    ds.Rows, ds.Columns = pixels[0].shape[:2]
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
-    ds.PixelData = pixels.tobytes()
+    ds.PixelData = b"".join(page.tobytes() for page in pixels)
     ds["PixelData"].VR = "OB"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pydicom import dcmread
+from pydicom.pixels.utils import pixel_array
 from sqlmodel import Session, select
 
 from shared.store import Delivery
@@ -40,8 +41,7 @@ def png_of(path: Path) -> bytes:
     """
     try:
         ds = dcmread(path)
-        pixels = ds.pixel_array
-        pixels = pixels[0] if int(ds.get("NumberOfFrames") or 1) > 1 else pixels
+        pixels = pixel_array(ds, index=0)
         if pixels.dtype != np.uint8:
             low, high = float(pixels.min()), float(pixels.max())
             pixels = ((pixels - low) * (255 / max(high - low, 1))).astype(np.uint8)

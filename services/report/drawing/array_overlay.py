@@ -16,11 +16,6 @@ _COLOURS = (VERMILLION, SKY, YELLOW, GREEN)  # as in the segmentation
 _STRENGTH = 0.5  # the image stays visible below
 
 
-def place_to_show(array: NDArray[Any]) -> int:
-    """Which plane of (images, rows, columns) has the most to show."""
-    return int(np.argmax(np.abs(array).sum(axis=(1, 2), dtype=np.float64)))
-
-
 def overlay(finding: Segmentation | HeatMap, plane: NDArray[Any], box: Box | None, placed: Placed) -> Image.Image:
     """RGBA of the placed picture's size, from one plane of the finding's array; without a `box` it is the image's."""
     if isinstance(finding, Segmentation):

@@ -23,13 +23,14 @@ def order(finding: QualityScore) -> list[int]:
     return sorted(range(len(finding.instances)), key=lambda n: finding.instances[n].score, reverse=first_is_highest)
 
 
-def shown(finding: QualityScore) -> list[tuple[str, int]]:
-    """Which slices the page shows, with their captions' first word."""
+def shown(finding: QualityScore, image: SourceImage | None = None) -> list[tuple[str, int]]:
+    """Which slices the page shows, with their captions' first word: the first one large, or else `image`."""
     ranks = order(finding)
     if not ranks:
         return []
     first, last = ("Worst", "Best") if finding.flag_above is None else ("Highest", "Lowest")
-    chosen = [(first, ranks[0])]
+    rank = next((n for n, index in enumerate(ranks) if finding.instances[index].image == image), 0)
+    chosen = [(f"#{rank + 1} {first.lower()}" if rank else first, ranks[rank])]
     if len(ranks) > 2:
         chosen.append(("Median", ranks[len(ranks) // 2]))
     if len(ranks) > 1:
@@ -37,9 +38,9 @@ def shown(finding: QualityScore) -> list[tuple[str, int]]:
     return chosen
 
 
-def images(finding: QualityScore) -> list[SourceImage]:
-    """The images whose pixels the page needs."""
-    return [finding.instances[index].image for _, index in shown(finding)]
+def images(finding: QualityScore, image: SourceImage | None = None) -> list[SourceImage]:
+    """The images whose pixels the page needs, the large one first."""
+    return [finding.instances[index].image for _, index in shown(finding, image)]
 
 
 def image_names(facts: RunFacts, finding: QualityScore) -> list[str]:
@@ -61,19 +62,20 @@ def _name(number: int, frame: int | None, alone: bool) -> str:
     return f"f{frame}" if alone else f"{number} f{frame}"
 
 
-def draw_page(facts: RunFacts, finding: QualityScore) -> Image.Image:
-    """The page, 1600 by 1200."""
+def draw_page(facts: RunFacts, finding: QualityScore, image: SourceImage | None = None) -> Image.Image:
+    """The page, 1600 by 1200, with the slice to look at large, or `image`."""
     canvas = Canvas(WIDTH, HEIGHT)
     count = len(finding.instances)
     subtitle = f"{finding.code.meaning} · {count} image{'s' if count != 1 else ''}"
     heading(canvas, facts.title, subtitle, f"{finding.value:.3f}", finding.verdict.upper(), finding.verdict)
     low = BOTTOM - _STRIP - 16
-    for position, (word, index) in enumerate(shown(finding)):
+    slices = shown(finding, image)
+    for position, (word, index) in enumerate(slices):
         _draw_slice(canvas, facts, finding, word, index, _slot(position, low))
     _draw_reason(canvas, facts, finding, low)
     if count:
         names = image_names(facts, finding)
-        draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, order(finding)[0], names)
+        draw_strip(canvas, (EDGE, BOTTOM - _STRIP, WIDTH - EDGE, BOTTOM - 6), finding, slices[0][1], names)
     gates = facts.gates_of(finding.series_instance_uid)
     made_by = f"Isocenter · {finding.package} {finding.version}"
     footing(canvas, gates, use_mark(facts), made_by, facts.released)

@@ -1,31 +1,25 @@
 """The page of a finding in an image: the image as it is beside the same with patch map and outlines."""
 
-import logging
-from collections.abc import Callable
-from typing import Any
-
-from numpy.typing import NDArray
 from PIL import Image
 
 from services.report.drawing.array_overlay import overlay as array_overlay
-from services.report.drawing.array_overlay import place_to_show
 from services.report.drawing.below import draw_below
 from services.report.drawing.canvas import Box, Canvas
 from services.report.drawing.page import BOTTOM, EDGE, HEIGHT, TOP, WIDTH, footing, heading
+from services.report.drawing.pages import Drawn, shown_image
 from services.report.drawing.palette import BACKGROUND, MUTED, PANEL, YELLOW
 from services.report.drawing.patch_overlay import overlay
 from services.report.drawing.placed_picture import Placed, fit, place
 from services.report.drawing.scale_bar import draw_scale
 from services.report.facts import RunFacts
 from services.report.identity import use_mark
+from services.report.image_names import image_name
 from services.report.placed_arrays import read_placed
 from services.report.regions import closed, regions_of
 from services.report.statements import measured_value
 from shared.findings import (
-    ArrayFile,
     Classification,
     HeatMap,
-    KeyImage,
     Landmark,
     Measurement,
     OrdinalGrade,
@@ -34,58 +28,27 @@ from shared.findings import (
     SourceImage,
 )
 
-log = logging.getLogger(__name__)
-
 _CAPTION = 48
 _BAR = 122
 
 
-Drawn = Classification | OrdinalGrade | Measurement | Landmark | KeyImage | Segmentation | HeatMap
-Read = Callable[[ArrayFile], NDArray[Any]]
-
-
-def shown_image(finding: Drawn, read: Read) -> SourceImage | None:
-    """The image that the page is about: that of the patch map, else of the first region, else the one that counted
-    most or has the most to show, else the first source.
-    """
-    if isinstance(finding, Segmentation | HeatMap):
-        return finding.placed.images[_plane_to_show(finding, read)]
-    if isinstance(finding, Classification) and finding.patch_map:
-        return finding.patch_map.image
-    if isinstance(finding, KeyImage):
-        return finding.image
-    if finding.regions:
-        return finding.regions[0].image
-    if not isinstance(finding, Landmark) and finding.slice_weights and finding.slice_weights.weights:
-        return max(finding.slice_weights.weights, key=lambda weight: weight.weight).image
-    return finding.sources[0] if finding.sources else None
-
-
-def _plane_to_show(finding: Segmentation | HeatMap, read: Read) -> int:
-    """The plane with the most in it; of an array that can't be read the first, and the page then is not drawn."""
-    try:
-        return place_to_show(read(finding.placed.array))
-    except Exception as error:  # whatever a broken file raises: the other objects still go
-        log.warning("no plane to show finding=%s cause=%s", finding.name, type(error).__name__)
-        return 0
-
-
-def draw_page(facts: RunFacts, finding: Drawn) -> Image.Image:
-    """The page, 1600 by 1200.
+def draw_page(facts: RunFacts, finding: Drawn, of_series: SourceImage | None = None) -> Image.Image:
+    """The page, 1600 by 1200, about the image that shows the finding best, or about one `of_series`, which it names.
 
     Raises:
         KeyError: the image's picture is not among the facts.
     """
     canvas = Canvas(WIDTH, HEIGHT)
     _draw_heading(canvas, facts, finding)
-    image = shown_image(finding, facts.read)
+    image = of_series or shown_image(finding, facts.read)
     if image is None:
         raise KeyError("the finding names no image")
     low = BOTTOM - _BAR - 14
     half = (WIDTH - 2 * EDGE - 20) / 2
     boxes = (EDGE, TOP, EDGE + half, low), (EDGE + half + 20, TOP, WIDTH - EDGE, low)
     regions = [r for r in regions_of(finding) if r.image == image]
-    _draw_pair(canvas, facts, image, finding, regions, boxes)
+    name = f", {image_name(facts, image)}" if of_series else ""
+    _draw_pair(canvas, facts, image, finding, regions, boxes, f"As received{name}")
     plane = finding.placed.images.index(image) if isinstance(finding, Segmentation | HeatMap) else 0
     draw_below(canvas, facts, finding, plane, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
     gates = facts.gates_of(image.series_instance_uid)
@@ -108,10 +71,10 @@ def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Drawn) -> None:
 
 def _draw_pair(
     canvas: Canvas, facts: RunFacts, image: SourceImage, finding: Drawn, regions: list[Region],
-    boxes: tuple[Box, Box],
+    boxes: tuple[Box, Box], received: str,
 ) -> None:  # fmt: skip
     patch_map, picture = finding.patch_map if isinstance(finding, Classification) else None, facts.pictures[image]
-    captions = "As received", "Evidence by patch" if patch_map else "What was found"
+    captions = received, "Evidence by patch" if patch_map else "What was found"
     if regions:
         what = "place{} marked" if isinstance(finding, Landmark) or _is_line(finding) else "region{} outlined"
         found = "Where it looked" if regions[0].window else captions[1]

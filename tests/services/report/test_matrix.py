@@ -48,7 +48,15 @@ DESTINATIONS = [
         for profile in get_args(ProfileName)
     ),
     Destination(
-        name="pixels", objects=["DERIVED"], derived_mark="words", kind="dicom", host="h", port=104, ae_title="A"
+        name="pixels",
+        objects=["DERIVED", "SC"],
+        derived_mark="words",
+        sc_flavour="multi-frame",
+        transfer_syntax="rle",
+        kind="dicom",
+        host="h",
+        port=104,
+        ae_title="A",
     ),
     Destination(name="ris", kind="mllp", host="h", port=2575),
 ]
@@ -129,7 +137,7 @@ def run_of(base: RunFacts, frames: list[Frame], made: Made, package: str, title:
     run = base.run.model_copy(update={"id": f"{package} of {base.study.study_instance_uid}", "package": package})
     return replace(
         base, run=run, title=title, findings=made.findings, read=made.read,
-        pictures=read_pictures(images_to_draw(made.findings, made.read), files)[0],
+        pictures=read_pictures(images_to_draw(made.findings, made.read, DESTINATIONS), files)[0],
         planes=read_planes(images_with_places(made.findings), files),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from pydicom import dcmread
 from services.report.facts import ResultObject, RunFacts
 from services.report.identity import SERIES_OFFSET
 from services.report.result_kinds import BUILDERS, SOP_CLASSES, UNREAD, build_objects
+from services.report.secondary_capture import FRAMES
 from services.report.segmentation import LABEL_MAP
 from shared.result_profiles import Flavour
 
@@ -22,7 +23,8 @@ def test_what_is_written_is_of_the_classes_that_are_stated(kind: str, dx_facts: 
     wanted = dict.fromkeys((f.of_kind(kind) for f in FLAVOURS), ())
     made: list[ResultObject] = build_objects(facts, kind, wanted, (BUILDERS | UNREAD)[kind])
     seen = {dcmread(BytesIO(r.content)).SOPClassUID for r in made}
-    assert seen == set(SOP_CLASSES[kind]) - {LABEL_MAP}, "an outline is never a label map: test_labels makes one"
+    # an outline is never a label map, and one image never several frames: test_labels and test_several_frames make them
+    assert seen == set(SOP_CLASSES[kind]) - {LABEL_MAP, FRAMES}
 
 
 def test_no_two_objects_share_a_series(dx_facts: RunFacts, written: Callable[..., list[ResultObject]]) -> None:
