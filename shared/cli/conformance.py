@@ -6,6 +6,7 @@ from typing import Any
 
 from pydicom.uid import UID
 
+from shared.cli.air import air_rows
 from shared.result_profiles import PROFILES, FlavourSettings
 
 INTRODUCTION = """\
@@ -159,24 +160,9 @@ network.
 ## 7 IHE AI Results (AIR)
 
 No integration statement is claimed, and no Connectathon has been attended. What there is of each actor and
-primitive:
+primitive, with the test of `tests/services/report/test_air_content.py` that reads it back from the objects of profile
+`air`; the primitives are those of Gazelle's `AIR_Content_*` tests:
 
-| actor or option | state |
-| --- | --- |
-| Evidence Creator: store results (RAD-43), SR | yes, profile `air` |
-| Evidence Creator: storage commitment (RAD-10) | yes, where the destination asks for it |
-| Qualitative findings | yes: present or absent, grades of a scale with their probabilities, gate verdicts, use mark |
-| Measurements | yes, with algorithm and unit; lengths, angles and areas inferred from SCOORD or SCOORD3D |
-| Locations (coded finding sites) | yes, with their side, where the package says it |
-| Locations (points) | yes: SCOORD or SCOORD3D POINT |
-| Regions (planar) | yes: SCOORD POLYLINE or SCOORD3D POLYGON |
-| Regions (segmentation) | yes: SEG, and TID 1411 groups of the SR that point into it |
-| Parametric maps | yes: PM, of images with a place in the patient; the SR points to it |
-| Tracking identifiers | yes; kept over a patient's studies for the only finding of its name |
-| Image references | yes: image library, source images of groups and regions |
-| Key images | yes: KOS |
-| 'Not analysed' for runs that were held or failed | yes: NASR; not for a study given up before its gates spoke |
-| Image Manager, Image Display, Imaging Workflow (AIW-I) | no |
 """
 
 
@@ -189,7 +175,8 @@ def conformance() -> str:
     sent = [[kind, UID(uid).name, uid] for kind, uids in kinds.SOP_CLASSES.items() for uid in uids]
     return "\n".join([
         INTRODUCTION, SCP.format(count=len(taken)), SCU + _table(["kind", "SOP class", "UID"], sent),
-        PROFILES_INTRODUCTION + _profiles(), REST,
+        PROFILES_INTRODUCTION + _profiles(),
+        REST + _table(["actor, option or primitive", "state", "shown by"], air_rows()),
         "## Annex: SOP classes that are taken\n\n" + _uids(taken),
         "## Annex: transfer syntaxes that are taken\n\n" + _uids(syntaxes),
     ])  # fmt: skip

@@ -1,18 +1,23 @@
 """Isocenter in a real hospital: Orthanc sends and receives, OHIF shows, independent HL7 peers accept. Imports nothing
 of ours; the hospital is the bench's, in a network namespace of its own."""
 
-import fcntl
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from tests.hospital import open_hospital
+from tests.looking.hues import VIEWPORT, of_hue
 
 pytestmark = [pytest.mark.hospital, pytest.mark.viewer, pytest.mark.triton, pytest.mark.timeout(900)]
 ISOCENTER = Path(sys.executable).with_name("isocenter")
+USE_MARK = "#f0e442"  # on every picture
+OUTLINES = ["#00ff00", "#ffff00"]  # OHIF's own colours of a report's regions
 ROOT = Path(__file__).parents[2]
 
 PAGE = """
@@ -58,32 +63,11 @@ print(ds.StudyInstanceUID)
 """
 
 
-class Hospital:
-    """The bench's hospital and an Isocenter inside it."""
+class WithIsocenter:
+    """The hospital, and an Isocenter inside it."""
 
-    def __init__(self, script, folder):
-        self.script, self.folder = script, folder
-        self.page = folder / "isocenter.toml"
-
-    def call(self, *arguments, check=True, timeout=300):
-        command = [self.script, *map(str, arguments)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        if check and result.returncode:
-            raise AssertionError(f"hospital {arguments[0]}: {result.stdout}\n{result.stderr}")
-        return result.stdout
-
-    def see(self, *arguments):
-        """Looks through the real viewer; twice, since it gives up after 15 s on a machine that is busy."""
-        if "Traceback" in (said := self.call("see", *arguments, check=False, timeout=400)) or "Timeout" in said:
-            return self.call("see", *arguments, timeout=400)
-        assert "NOT SEEN" not in said, said
-        return said
-
-    def start_inside(self, *command, log):
-        output = (self.folder / log).open("wb")
-        return subprocess.Popen(
-            [self.script, "exec", *map(str, command)], stdout=output, stderr=output, stdin=subprocess.DEVNULL
-        )
+    def __init__(self, hospital, page):
+        self.hospital, self.page, self.folder, self.call = hospital, page, hospital.folder, hospital.call
 
     def studies(self):
         command = [ISOCENTER, "studies", "--json", "--config", self.page]
@@ -102,29 +86,21 @@ class Hospital:
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory, bench, hospital_home, triton_environment):
-    script = bench / "hospital" / "hospital"
-    if os.geteuid() != 0:
-        pytest.skip("the hospital needs root: it makes a network namespace")
     folder = tmp_path_factory.mktemp("hospital")
-    it = Hospital(script, folder)
-    it.page.write_text(PAGE.format(data=folder / "data", root=ROOT))
-    lock = (hospital_home / "isocenter-tests.lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)  # there is one hospital a machine
-    it.call("start")
-    receiver = bench / "hospital/hl7/recv_hl7apy.py"
-    python = hospital_home / "venv/bin/python"
-    peer = it.start_inside(python, receiver, 11114, folder / "ris.log", log="peer.log")
-    up = it.start_inside(ISOCENTER, "up", "--config", it.page, log="up.log")
-    try:
-        wait_for(it, 11112)
-        yield it
-    finally:
-        up.terminate()
-        up.wait(60)
-        peer.terminate()
-        peer.wait(10)
-        it.call("stop", check=False)
-        lock.close()
+    page = folder / "isocenter.toml"
+    page.write_text(PAGE.format(data=folder / "data", root=ROOT))
+    with open_hospital(bench, hospital_home, folder) as it:
+        receiver = bench / "hospital/hl7/recv_hl7apy.py"
+        peer = it.start_inside(it.python, receiver, 11114, folder / "ris.log", log="peer.log")
+        up = it.start_inside(ISOCENTER, "up", "--config", page, log="up.log")
+        try:
+            wait_for(it, 11112)
+            yield WithIsocenter(it, page)
+        finally:
+            up.terminate()
+            up.wait(60)
+            peer.terminate()
+            peer.wait(10)
 
 
 def wait_for(hospital, port):
@@ -151,13 +127,23 @@ def round_trip(hospital, source, uid, pulled):
     return study
 
 
+def looked_at(hospital, shots, uid, series, colours, text=""):
+    """The viewer draws the series: with these colours in it, and this text."""
+    job = {"study": uid, "series": series, "colours": colours, "text": text, "scroll": False, "shot": "seen"}
+    hospital.hospital.look(shots, [job])
+    with Image.open(shots / "seen.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))[VIEWPORT]
+    assert all(of_hue(pixels, colour).sum() > 40 for colour in colours)
+    assert text in (shots / "seen.txt").read_text()
+
+
 def test_a_real_series_goes_round(hospital, bench, tmp_path):
     source = bench / "data/dicom/series/mr_brain_t1_philips_elition"
     uid = "1.3.46.670589.11.45053.5.0.19272.2021090212181635000"
     study = round_trip(hospital, source, uid, tmp_path / "pulled")
     assert study["state"] == "delivered"
     assert {g["name"]: g["verdict"] for g in study["gates"]}["motion_ssim"] == "pass"
-    assert "AI picture" in hospital.see(uid, tmp_path / "shots", "AI picture")
+    looked_at(hospital, tmp_path / "shots", uid, "AI picture: Motion in brain MR (not for clinical use)", [USE_MARK])
 
 
 def test_a_radiograph_goes_round_and_ohif_draws_its_region_with_the_number(hospital, tmp_path):
@@ -168,4 +154,6 @@ def test_a_radiograph_goes_round_and_ohif_draws_its_region_with_the_number(hospi
     study = round_trip(hospital, source, uid, tmp_path / "pulled")
     assert study["state"] == "delivered"
     assert study["runs"][0]["findings"][0]["present"]
-    assert "SEEN" in hospital.see(uid, tmp_path / "shots", "AI picture", "AI report: Opacity=mm2")
+    title = "Opacity in a chest radiograph (not for clinical use)"
+    looked_at(hospital, tmp_path / "shots", uid, f"AI picture: {title}", [USE_MARK])
+    looked_at(hospital, tmp_path / "shots", uid, f"AI report: {title}", OUTLINES, text="mm2")

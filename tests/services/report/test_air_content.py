@@ -15,11 +15,16 @@ import numpy as np
 import pytest
 from highdicom.sr import Comprehensive3DSR
 from pydicom import Dataset, dcmread
-from pydicom.uid import Comprehensive3DSRStorage, ParametricMapStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
+    SegmentationStorage,
+)
 
-from services.report.facts import Predecessor, ResultObject, RunFacts
+from services.report.facts import Outcome, Predecessor, ResultObject, RunFacts
 from services.report.handlers import report
-from shared.findings import Measurement
+from shared.findings import KeyImage, Measurement
 from shared.geometry import angle_between_lines, area, length
 from shared.imaging.frames import load_frames
 from shared.settings import Destination
@@ -298,6 +303,30 @@ def test_image_references_name_the_frame(facts: RunFacts) -> None:
     items = having(groups(document)["mass"], SOURCE_OF_MEASUREMENT)
     named = [(referenced(i), int(i.ReferencedSOPSequence[0].ReferencedFrameNumber)) for i in items]
     assert named == [(finding.sources[0].sop_instance_uid, frame) for frame in (3, 7)]
+
+
+def test_key_images(objects: list[ResultObject], facts: RunFacts) -> None:
+    documents = [dcmread(BytesIO(content)) for content in of_kind(objects, "KOS")]
+    assert {ds.SOPClassUID for ds in documents} == {KeyObjectSelectionDocumentStorage}
+    chosen = [{referenced(item) for item in below(ds) if item.ValueType == "IMAGE"} for ds in documents]
+    assert all(chosen)
+    (named,) = [finding for finding in facts.findings if isinstance(finding, KeyImage)]
+    assert {named.image.sop_instance_uid} in chosen
+    assert set().union(*chosen) <= {ds.SOPInstanceUID for ds in facts.sources}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failure", "performed", "why"),
+    [("held", "", "111225", "gate-held"), ("failed", "undecodable", "111224", "undecodable")],
+)
+def test_a_run_that_was_not_analysed_says_so(
+    facts: RunFacts, outcome: Outcome, failure: str, performed: str, why: str
+) -> None:
+    run = Run(**(facts.run.model_dump() | {"failure": failure}))
+    (notice,) = report(replace(facts, run=run, outcome=outcome, findings=[]), [AIR]).objects
+    said = {concept(item): value(item) for item in below(dcmread(BytesIO(notice.content))) if item.ValueType == "CODE"}
+    assert said["111004", "DCM"] == (performed, "DCM")
+    assert said["no-analysis-why", "99ISO"] == (why, "99ISO")
 
 
 def test_a_report_names_the_one_that_it_replaces(sr: Dataset, facts: RunFacts) -> None:
