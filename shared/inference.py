@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,29 +11,37 @@ from numpy.typing import NDArray
 
 from shared import metrics
 from shared.findings import SourceImage
+from shared.imaging.features import NO_ORDER, OrderValues
 from shared.imaging.frames import Frame
 from shared.imaging.grid import Box, Grid, NoVolume
 from shared.packages.folder import Package
-from shared.rows import Nonsense, Row, Unreadable, image_batches, series_row
+from shared.rows import Nonsense, Row, Unreadable, image_batches, series_row, study_row
 from shared.serving.models import Models
 from shared.tiling import Tile, read_tiles
 
-__all__ = ["Nonsense", "Reading", "Unreadable", "read_images", "read_series"]
+__all__ = ["Nonsense", "Reading", "Unreadable", "read_images", "read_series", "read_study"]
 
 
 @dataclass(frozen=True)
 class Reading:
     """What the model says of one row.
 
-    `grid` is where the voxels of its input lie on the images and in the patient; `blank` is whether the images had no
-    contrast at all, so that no answer means much.
+    `grid` is where the voxels of its input lie on the images and in the patient, of several series the first's; `grids`
+    has each by its name. `blank` is whether the images had no contrast at all, so that no answer means much.
     """
 
     grid: Grid
     blank: bool
     outputs: Mapping[str, NDArray[np.float32]]  # by tensor, without the row's dimension
-    missing: tuple[str, ...] = ()  # tags of features that the header does not say
+    missing: tuple[str, ...] = ()  # series, and features that neither header nor order says
     decided: Mapping[str, tuple[tuple[Tile, ...], ...]] = field(default_factory=dict)  # by tensor, of each number
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+
+    def of(self, series: str) -> "Reading | None":
+        """The same on the images of a named series, None where it is missing; of the only one as it is."""
+        if not series:
+            return self
+        return replace(self, grid=self.grids[series]) if series in self.grids else None
 
     @property
     def source(self) -> SourceImage:
@@ -74,7 +82,9 @@ class Reading:
             raise Unreadable(str(error)) from None
 
 
-def read_images(package: Package, frames: Sequence[Frame], models: Models, timeout_s: float) -> Iterator[Reading]:
+def read_images(
+    package: Package, frames: Sequence[Frame], models: Models, timeout_s: float, order: OrderValues = NO_ORDER
+) -> Iterator[Reading]:
     """One reading per frame, in the order of `frames`.
 
     Raises:
@@ -86,11 +96,13 @@ def read_images(package: Package, frames: Sequence[Frame], models: Models, timeo
     """
     if package.manifest.grouping.by != "image":
         raise Unreadable(f"{package.name} reads a whole {package.manifest.grouping.by}, not single images")
-    for batch in image_batches(package, frames):
+    for batch in image_batches(package, frames, order):
         yield from _read(package, batch, models, timeout_s)
 
 
-def read_series(package: Package, frames: Sequence[Frame], models: Models, timeout_s: float) -> Reading:
+def read_series(
+    package: Package, frames: Sequence[Frame], models: Models, timeout_s: float, order: OrderValues = NO_ORDER
+) -> Reading:
     """The reading of one series as a whole; `frames` are its slices in their order.
 
     The pixels go in as [1, channels, slices, rows, columns], the mask of real slices, where the model takes one, as
@@ -102,7 +114,21 @@ def read_series(package: Package, frames: Sequence[Frame], models: Models, timeo
     """
     if package.manifest.grouping.by != "series":
         raise Unreadable(f"{package.name} reads a whole {package.manifest.grouping.by}, not a series")
-    (reading,) = _read(package, [series_row(package, frames)], models, timeout_s)
+    (reading,) = _read(package, [series_row(package, frames, order)], models, timeout_s)
+    return reading
+
+
+def read_study(
+    package: Package, series: Mapping[str, Sequence[Frame]], models: Models, timeout_s: float,
+    order: OrderValues = NO_ORDER,
+) -> Reading:  # fmt: skip
+    """The reading of a study: each named series that is there, by its name, goes into its own input.
+
+    Raises:
+        Unreadable, UndecodablePixels, ModelUnavailable, ModelRefused: as `read_series`; and where a series is missing
+            that the package can't do without.
+    """
+    (reading,) = _read(package, [study_row(package, series, order)], models, timeout_s)
     return reading
 
 
@@ -112,9 +138,12 @@ def _read(package: Package, batch: list[Row], models: Models, timeout_s: float) 
     inputs = {name: _together([row.inputs[name] for row in batch]) for name in batch[0].inputs}
     outputs = _asked(package, inputs, len(batch), models, timeout_s)
     return [
-        Reading(row.volume.grid, row.blank, {tensor: values[n] for tensor, values in outputs.items()}, row.missing)
+        Reading(
+            row.volume.grid, row.blank, {tensor: values[n] for tensor, values in outputs.items()}, row.missing,
+            grids={name: volume.grid for name, volume in row.volumes.items()},
+        )
         for n, row in enumerate(batch)
-    ]
+    ]  # fmt: skip
 
 
 def _in_tiles(package: Package, row: Row, models: Models, timeout_s: float) -> Reading:

@@ -13,13 +13,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.imaging.features import FeatureReader, NoFeature
+from shared.imaging.features import NO_ORDER, FeatureReader, NoFeature, OrderValues
 from shared.imaging.frames import Frame
 from shared.imaging.grid import NoVolume
 from shared.imaging.steps import Preparation, StepError, compile_steps
 from shared.imaging.volume import Volume
 from shared.packages.folder import Package
 from shared.packages.manifest import Tensor
+from shared.packages.named_series import lacking
 
 MOST_ROWS = 16
 """Rows that are sent at once."""
@@ -44,48 +45,90 @@ class Nonsense(Unreadable):
 
 @dataclass(frozen=True)
 class Row:
-    """What the model reads at once: each input by its name, and the prepared volume that the pixels are of.
+    """What the model reads at once: each input by its name, and the prepared volumes that the pixels are of, by the
+    name of the series; the only one's is empty.
 
-    `blank` is whether the images had no contrast at all; `missing` names what the header does not say and was stood in
-    for.
+    `blank` is whether the images had no contrast at all; `missing` names what is not there and was stood in for.
     """
 
     inputs: Mapping[str, NDArray[np.float32]]
-    volume: Volume
+    volumes: Mapping[str, Volume]
     blank: bool
     missing: tuple[str, ...] = ()
+
+    @property
+    def volume(self) -> Volume:
+        """Of several the first."""
+        return next(iter(self.volumes.values()))
 
 
 @dataclass(frozen=True)
 class _Prepared:
+    """A prepared volume; `first` is the frame whose header speaks for it, `single` whether it goes in as one image."""
+
     volume: Volume
     blank: bool
+    first: Frame
+    single: bool = True
+
+    @property
+    def pixels(self) -> NDArray[np.float32]:
+        return self.volume.array[:, 0] if self.single else self.volume.array
 
 
-def image_batches(package: Package, frames: Sequence[Frame]) -> Iterator[list[Row]]:
+def image_batches(package: Package, frames: Sequence[Frame], order: OrderValues = NO_ORDER) -> Iterator[list[Row]]:
     """The rows of single images in the order of `frames`, those of one shape together, up to the bounds.
 
     Raises:
         Unreadable: the steps are unknown, or the prepared input does not fit its tensor.
         UndecodablePixels: a frame's pixels can't be had.
     """
-    prepare, features = _steps(package), _features(package)
+    prepare, features = _steps(package), _features(package, order)
 
     def row(frame: Frame) -> Row:
-        return _image_row(package, frame, prepare, features)
+        return _row(package, {"": _image(package, frame, prepare)}, features)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
         yield from _batches(_in_order(pool, row, frames, _ahead(frames)))
 
 
-def series_row(package: Package, frames: Sequence[Frame]) -> Row:
+def series_row(package: Package, frames: Sequence[Frame], order: OrderValues = NO_ORDER) -> Row:
     """The whole series: each slice takes the steps that need no other as it is read, the volume takes the rest.
 
     Raises:
         Unreadable, UndecodablePixels: as `image_batches`; and where the slices make up no volume, or are more than can
             be sent.
     """
-    prepare = _steps(package)
+    return _row(package, {"": _whole(frames, _steps(package))}, _features(package, order))
+
+
+def study_row(package: Package, series: Mapping[str, Sequence[Frame]], order: OrderValues = NO_ORDER) -> Row:
+    """Each named series that is there, as one image or as a whole; zeros stand in for what is missing and may be.
+
+    Raises:
+        Unreadable, UndecodablePixels: as `series_row`; and where one is missing that the package can't do without.
+    """
+    if lacks := lacking(package.manifest, dict.fromkeys(series, "")):
+        raise Unreadable(lacks)
+    made: dict[str, _Prepared] = {}
+    for name in (name for name in package.manifest.grouping.names if name in series):
+        prepare, frames = _steps(package, name), series[name]
+        try:
+            single = package.manifest.reads_single_images(name)
+            made[name] = _image(package, _only(frames), prepare) if single else _whole(frames, prepare)
+        except Unreadable as error:
+            raise Unreadable(f"{name}: {error}") from None
+        _bounded(sum(one.volume.array.nbytes for one in made.values()), len(frames), made[name].volume)
+    return _row(package, made, _features(package, order))
+
+
+def _only(frames: Sequence[Frame]) -> Frame:
+    if len(frames) != 1:
+        raise Unreadable(f"there are {len(frames)} frames, and one image is read")
+    return frames[0]
+
+
+def _whole(frames: Sequence[Frame], prepare: Preparation) -> _Prepared:
     slices: list[_Prepared] = []
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
         for row in _in_order(pool, lambda frame: _prepared(frame, prepare.of_slice), frames, _ahead(frames)):
@@ -93,8 +136,7 @@ def series_row(package: Package, frames: Sequence[Frame]) -> Row:
             _bounded(len(frames) * row.volume.array.nbytes, len(frames), row.volume)
     volume = _applied(prepare.of_whole, _applied(Volume.stacked, [row.volume for row in slices]))
     _bounded(volume.array.nbytes, volume.shape[0], volume)
-    whole = _Prepared(_finite(volume), all(row.blank for row in slices))
-    return _row(package, whole, volume.array, frames[0], _features(package))
+    return _Prepared(_finite(volume), all(row.blank for row in slices), frames[0], single=False)
 
 
 def _bounded(size: int, slices: int, volume: Volume) -> None:
@@ -115,37 +157,49 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _image_row(package: Package, frame: Frame, prepare: Preparation, features: Features) -> Row:
+def _image(package: Package, frame: Frame, prepare: Preparation) -> _Prepared:
     one = _prepared(frame, prepare)
     if one.volume.shape[0] != 1:
         raise Unreadable(f"an image became {one.volume.shape[0]} slices: {package.name} reads single images")
-    return _row(package, one, one.volume.array[:, 0], frame, features)
+    return one
 
 
-def _row(package: Package, made: _Prepared, pixels: NDArray[np.float32], first: Frame, features: Features) -> Row:
+def _row(package: Package, made: Mapping[str, _Prepared], features: Features) -> Row:
     """The row with every input that the manifest names."""
     inputs: dict[str, NDArray[np.float32]] = {}
-    missing: list[str] = []
+    missing = [name for name in package.manifest.grouping.names if name not in made]
     for tensor in package.manifest.tensors.inputs:
-        if tensor.source == "features":
-            inputs[tensor.name], without = _read_features(package, tensor, features, first)
-            missing += without
-        else:
-            inputs[tensor.name] = np.ones(made.volume.shape[0], np.float32) if tensor.source == "slice_mask" else pixels
+        inputs[tensor.name], without = _filled(package, tensor, made, features)
+        missing += without
         if not _fits(_of_whole(package, tensor), inputs[tensor.name].shape):
-            what, given = package.manifest.grouping.by, list(inputs[tensor.name].shape)
+            what, given = tensor.series or package.manifest.grouping.by, list(inputs[tensor.name].shape)
             said = f"the prepared {what} has shape" if tensor.source == "pixels" else f"input {tensor.name} has shape"
             raise Unreadable(f"{said} {given}, {package.name} takes {tensor.shape}")
-    return Row(inputs, made.volume, made.blank, tuple(missing))
+    volumes = {name: one.volume for name, one in made.items()}
+    return Row(inputs, volumes, all(one.blank for one in made.values()), tuple(dict.fromkeys(missing)))
 
 
-def _features(package: Package) -> Features:
+def _filled(
+    package: Package, tensor: Tensor, made: Mapping[str, _Prepared], features: Features
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """What goes into one input, and what of it is missing and was stood in for."""
+    own = made.get(package.manifest.series_of(tensor))
+    if tensor.source == "present":
+        return np.array([name in made for name in package.manifest.grouping.names], np.float32), ()
+    if tensor.source == "features":
+        return _read_features(package, tensor, features, own.first if own else None)
+    if own is None:
+        return np.zeros(tensor.shape, np.float32), ()
+    return np.ones(own.volume.shape[0], np.float32) if tensor.source == "slice_mask" else own.pixels, ()
+
+
+def _features(package: Package, order: OrderValues) -> Features:
     inputs = package.manifest.tensors.inputs
-    return {tensor.name: FeatureReader(tensor.features) for tensor in inputs if tensor.source == "features"}
+    return {tensor.name: FeatureReader(tensor.features, order) for tensor in inputs if tensor.source == "features"}
 
 
 def _read_features(
-    package: Package, tensor: Tensor, features: Features, frame: Frame
+    package: Package, tensor: Tensor, features: Features, frame: Frame | None
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     if not tensor.features:
         raise Unreadable(f"{package.name}: the manifest does not say what the numbers of input {tensor.name} are")
@@ -158,7 +212,7 @@ def _read_features(
 def _prepared(frame: Frame, prepare: Callable[[Volume], Volume]) -> _Prepared:
     volume = Volume.of([frame])
     blank = bool(volume.array.min() == volume.array.max())
-    return _Prepared(_finite(_applied(prepare, volume)), blank)
+    return _Prepared(_finite(_applied(prepare, volume)), blank, frame)
 
 
 def _applied(prepare: Callable[[Item], Volume], item: Item) -> Volume:
@@ -180,9 +234,10 @@ def _ahead(frames: Sequence[Frame]) -> int:
     return max(_THREADS, min(2 * MOST_ROWS, 2 * MOST_BYTES // largest))
 
 
-def _steps(package: Package) -> Preparation:
+def _steps(package: Package, series: str = "") -> Preparation:
+    """The preparation of a named series: the steps that are of it, and those that are of all."""
     try:
-        return compile_steps(package.manifest.preprocess)
+        return compile_steps([step for step in package.manifest.preprocess if series in step.series or not step.series])
     except StepError as error:
         raise Unreadable(f"{package.name}: {error}") from None
 

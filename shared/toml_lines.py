@@ -79,10 +79,10 @@ def describe_errors(
 
 
 def _sentence(item: Any, text: str, source: str, prefix: tuple[str, ...], names: list[str]) -> str:
-    location = (*prefix, *item["loc"])
+    place, message = _placed(item["loc"], item["msg"].removeprefix("Value error, "))
+    location = (*prefix, *place)
     line = line_of(text, location)
     field = ".".join(str(part) for part in location) or "the file"
-    message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(location[-1]), names, n=1)
         message = (
@@ -95,6 +95,15 @@ def _sentence(item: Any, text: str, source: str, prefix: tuple[str, ...], names:
     elif not isinstance(item["input"], dict | list) and item["input"] is not None:
         message = f"{message}; found {_shown(item['input'])}"
     return f"{source}:{line if line else '?'}: {field}: {message}"
+
+
+def _placed(location: tuple[int | str, ...], message: str) -> tuple[tuple[int | str, ...], str]:
+    """Where it is wrong, and what: an error of the whole page, which looks at several tables, names its place before a
+    colon."""
+    named = None if location else re.match(r"([a-z_]+(?:\.(?:[a-z_]+|\d+))+|[a-z_]+): (.*)", message, re.DOTALL)
+    if not named:
+        return location, message
+    return tuple(int(part) if part.isdigit() else part for part in named[1].split(".")), named[2]
 
 
 def _shown(value: Any) -> str:

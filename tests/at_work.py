@@ -35,19 +35,24 @@ DESTINATIONS = [
 
 def tiny_package(
     repository: Path, network: bytes, tensors: Mapping[str, Sequence[int]], outputs: Sequence[dict[str, Any]],
-    image: Sequence[int] = (1, -1, -1), **more: Any,
+    image: Sequence[int] = (1, -1, -1), inputs: Sequence[dict[str, Any]] = (), **more: Any,
 ) -> Package:  # fmt: skip
-    """`tiny` in `repository`: `tensors` are the outputs' dims by name, `image` those of its input."""
+    """`tiny` in `repository`: `tensors` are the outputs' dims by name, `image` those of its input; or `inputs`, as the
+    manifest has them."""
+    taken = list(inputs) or [{"name": "image", "shape": list(image)}]
     folder = repository / "tiny"
     (folder / "1").mkdir(parents=True)
     (folder / "1" / "model.onnx").write_bytes(network)
-    said = [f'{{ name: "{name}", data_type: TYPE_FP32, dims: {list(dims)} }}' for name, dims in tensors.items()]
+    shapes = {one["name"]: one["shape"] for one in taken}
+    given, said = (
+        ", ".join(f'{{ name: "{name}", data_type: TYPE_FP32, dims: {list(dims)} }}' for name, dims in side.items())
+        for side in (shapes, tensors)
+    )
     (folder / "config.pbtxt").write_text(
-        'name: "tiny"\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
-        f'input [ {{ name: "image", data_type: TYPE_FP32, dims: {list(image)} }} ]\noutput [ {", ".join(said)} ]\n'
+        f'name: "tiny"\nbackend: "onnxruntime"\nmax_batch_size: 8\ninput [ {given} ]\noutput [ {said} ]\n'
     )
     manifest = {
-        "schema": 2, "selector": {}, "tensors": {"inputs": [{"name": "image", "shape": list(image)}]},
+        "schema": 2, "selector": {}, "tensors": {"inputs": taken},
         "package": {"name": "tiny", "version": "1.0.0", "kind": "reader", "title": "Tiny", "intended_use": "none"},
         "outputs": [{"code": CODE} | output for output in outputs], **more,
     }  # fmt: skip

@@ -6,7 +6,10 @@ from itertools import groupby
 
 from sqlmodel import Session, col, select
 
-from services.decide.handlers import Choice, SeriesFacts, StudyFacts, refusal, series_facts
+from services.decide.handlers import Choice, StudyFacts, refusal
+from services.decide.named import Named
+from services.decide.selection import SeriesFacts, series_facts
+from shared.order_values import order_values
 from shared.own_results import is_own_result
 from shared.store import Instance, Journal, Order, Run, Study
 from shared.store.moves import enter, move, state_of, supersede, withdraw
@@ -55,7 +58,8 @@ def study_facts(study: Study, order: Order | None, instances: Sequence[Instance]
     images = [instance for instance in instances if not is_own_result(instance.header)]
     for uid, group in groupby(instances, key=lambda i: i.series_instance_uid):
         rows = list(group)
-        series.append(series_facts(uid, [r.header for r in rows], [r.sop_class_uid for r in rows]))
+        classes, uids = [r.sop_class_uid for r in rows], [r.sop_instance_uid for r in rows]
+        series.append(series_facts(uid, [r.header for r in rows], classes, uids))
     return StudyFacts(
         calling_ae_title=study.calling_ae_title,
         series=tuple(series),
@@ -71,6 +75,16 @@ def input_digest(instances: Sequence[Instance], series: Sequence[str]) -> str:
     lines = sorted(
         f"{i.sop_instance_uid} {i.digest.removeprefix('sha256:')}" for i in instances if i.series_instance_uid in series
     )
+    return _sha256(lines)
+
+
+def named_digest(instances: Sequence[Instance], named: Sequence[Named]) -> str:
+    """The same of a run that reads a study: of the images that it reads, and as what."""
+    digests = {i.sop_instance_uid: i.digest.removeprefix("sha256:") for i in instances}
+    return _sha256(sorted(f"{one.name} {uid} {digests[uid]}" for one in named for uid in one.images))
+
+
+def _sha256(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -85,7 +99,7 @@ def save_decision(
     chosen = [choice for choice in choices if choice.runs]
     study.priority = min((c.priority for c in chosen), default=study.priority)
     again = _is_replayed(session, study)
-    current = {_save_run(session, study, instances, choice, again) for choice in chosen}
+    current = {_save_run(session, study, instances, order, choice, again) for choice in chosen}
     _supersede_others(session, study, current)
     if chosen:
         move(session, study, StudyEvent.CHOSEN, ", ".join(c.package.name for c in chosen))
@@ -111,8 +125,19 @@ def _is_replayed(session: Session, study: Study) -> bool:
     return session.exec(query.order_by(col(Journal.id).desc())).first() == StudyEvent.REPLAYED
 
 
-def _save_run(session: Session, study: Study, instances: Sequence[Instance], choice: Choice, replayed: bool) -> str:
-    digest = input_digest(instances, choice.series)
+def _digest(instances: Sequence[Instance], order: Order | None, choice: Choice) -> str:
+    """Of all that the run reads: where it takes values of the order as features, of these too."""
+    digest = named_digest(instances, choice.named) if choice.named else input_digest(instances, choice.series)
+    asked = choice.package.manifest.asked_of_the_order
+    said = [f"{name} {text}" for name, texts in order_values(order).items() if name in asked for text in texts]
+    return _sha256([digest, *sorted(said)]) if asked else digest
+
+
+def _save_run(
+    session: Session, study: Study, instances: Sequence[Instance], order: Order | None, choice: Choice, replayed: bool
+) -> str:
+    digest = _digest(instances, order, choice)
+    inputs = {one.name: one.series_instance_uid for one in choice.named}
     name, version = choice.package.name, choice.package.version
     key = str(derived_uuid(study.study_instance_uid, name, version, digest))
     run = session.get(Run, key)
@@ -124,12 +149,13 @@ def _save_run(session: Session, study: Study, instances: Sequence[Instance], cho
         ).first()
         run = Run(
             id=key, study_instance_uid=study.study_instance_uid, revision=study.revision, package=name, version=version,
-            kind=choice.package.manifest.package.kind, series=list(choice.series), input_digest=digest,
-            priority=choice.priority, supersedes=older.id if older else "",
+            kind=choice.package.manifest.package.kind, series=list(choice.series), inputs=inputs,
+            input_digest=digest, priority=choice.priority, supersedes=older.id if older else "",
         )  # fmt: skip
         enter(session, run)
         return key
     run.revision, run.series, run.priority = study.revision, list(choice.series), choice.priority
+    run.inputs = inputs
     # What late images did not touch was read and told of: it is not told twice.
     stands = state_of(run) in (RunState.DELIVERED, RunState.HELD) and not replayed
     if not stands and (state_of(run), RunEvent.REPLAYED) in TRANSITIONS:

@@ -66,12 +66,13 @@ def unreadable(gate: str, reason: str, thresholds: Mapping[str, GateThresholds])
     return capped(Judgement(gate, "hold", f"an image can't be read: {reason}"), thresholds.get(gate))
 
 
-def decide_reader(required: Sequence[str], series: Iterable[str], words: Words) -> Decision:
-    """Whether a reader may read its series: held when a gate that it requires holds one of them or has not spoken.
+def decide_reader(required: Sequence[str], series: Iterable[str], words: Words, lacking: str = "") -> Decision:
+    """Whether a reader may read its series: held when a gate that it requires holds one of them or has not spoken, and
+    when series are `lacking`, in words, that it can't do without.
 
     A marking gate that it does not require can only mark its results.
     """
-    told: list[tuple[Verdict, str]] = []
+    told: list[tuple[Verdict, str]] = [("hold", lacking)] if lacking else []
     for uid in series:
         heard = {**words.get("", {}), **words.get(uid, {})}
         for gate in required:

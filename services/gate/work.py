@@ -19,10 +19,13 @@ from shared import metrics
 from shared.findings import Finding, dump_findings
 from shared.guard.circuits import Circuits
 from shared.guard.settings import Guard
+from shared.imaging.features import OrderValues
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
 from shared.inference import Unreadable, read_images
+from shared.order_values import order_values
 from shared.packages.folder import Package
 from shared.packages.installed import Installed
+from shared.packages.named_series import lacking
 from shared.serving import ModelRefused, Models
 from shared.settings import GateThresholds
 from shared.stage import GiveUp, Retry, Save
@@ -79,16 +82,22 @@ class Gates:
             instances = session.exec(select(Instance).where(Instance.study_instance_uid == study_instance_uid)).all()
             order = session.get(Order, study.order_id) if study.order_id is not None else None
         paths = {uid: [self.store_dir / i.path for i in instances if i.series_instance_uid == uid] for uid in wanted}
-        required = {run.id: self._required(run) for run in runs if run.kind != "gate"}
+        readers = [run for run in runs if run.kind != "gate"]
         return Outcome(
-            study.revision, list(runs), paths, required, [i.header for i in instances],
-            order.requested_procedure if order else "",
+            study.revision, list(runs), paths, {run.id: self._required(run) for run in readers},
+            {run.id: self._lacking(run) for run in readers}, [i.header for i in instances],
+            order.requested_procedure if order else "", order_values(order),
         )  # fmt: skip
 
     def _required(self, run: Run) -> list[str]:
         """The gates that a reader's package requires; infer refuses a version that is no longer installed."""
         package = self.packages.get((run.package, run.version))
         return list(package.manifest.gates.required) if package else list(handlers.USUAL_GATES)
+
+    def _lacking(self, run: Run) -> str:
+        """Which series of the study a reader's package can't do without and has not, in words."""
+        package = self.packages.get((run.package, run.version))
+        return lacking(package.manifest, run.inputs) if package else ""
 
     def _load(self, outcome: "Outcome", uid: str) -> list[Frame] | str:
         """The series' frames, or why they can't be read."""
@@ -119,11 +128,13 @@ class Gates:
         for run in outcome.runs:
             if run.kind == "gate" and uid in run.series:
                 with _timed(run.package):
-                    judgement, findings = self._ask_package(run, uid, frames)
+                    judgement, findings = self._ask_package(run, uid, frames, outcome.order)
                 outcome.heard(uid, judgement)
                 outcome.findings.setdefault(run.id, []).extend(findings)
 
-    def _ask_package(self, run: Run, uid: str, frames: list[Frame] | str) -> tuple[Judgement, list[Finding]]:
+    def _ask_package(
+        self, run: Run, uid: str, frames: list[Frame] | str, order: OrderValues
+    ) -> tuple[Judgement, list[Finding]]:
         package, own = self.packages.get((run.package, run.version)), self.thresholds.get(run.package)
         if package is None:
             words = f"the gate could not judge: {self.packages.missing(run.package, run.version)}"
@@ -132,10 +143,10 @@ class Gates:
             if isinstance(frames, str):
                 raise Unreadable(frames)
             # a series may hold views side by side, of which a reader with this selector reads some
-            taken = [f for f in frames if package.manifest.selector.takes_view(str(f.header.get("view_position", "")))]
+            taken = [frame for frame in frames if package.manifest.selector.takes_image(frame.header)]
             timeout_s = package.manifest.resources.timeout_seconds or self.timeout_s
             with self._circuits.asking(package):
-                readings = list(read_images(package, taken, self.models, timeout_s))
+                readings = list(read_images(package, taken, self.models, timeout_s, order))
             judgement, finding = judge_readings(package, uid, readings, own)
         except (Unreadable, UndecodablePixels, ModelRefused) as error:
             log.warning("gate failed gate=%s series_instance_uid=%s cause=%s", run.package, uid, type(error).__name__)
@@ -151,8 +162,10 @@ class Outcome:
     runs: Sequence[Run]
     series: dict[str, list[Path]]
     required: dict[str, list[str]]  # by reader run
+    lacking: dict[str, str] = field(default_factory=dict)  # by reader run
     headers: Sequence[Mapping[str, Any]] = ()  # of every image of the study, as collect wrote them down
     requested_procedure: str = ""
+    order: OrderValues = field(default_factory=dict)
     words: dict[str, dict[str, Judgement]] = field(default_factory=dict)  # by series, by gate
     findings: dict[str, list[Finding]] = field(default_factory=dict)  # by gate run
 
@@ -184,7 +197,8 @@ class Outcome:
 
     def _move(self, session: Session, run: Run) -> None:
         if run.kind != "gate":
-            decision = decide_reader(self.required.get(run.id, handlers.USUAL_GATES), run.series, self.words)
+            required, lacks = self.required.get(run.id, handlers.USUAL_GATES), self.lacking.get(run.id, "")
+            decision = decide_reader(required, run.series, self.words, lacks)
             event = RunEvent.HELD if decision.verdict == "hold" else RunEvent.PASSED
         else:
             decision = decide_gate_run(run.package, run.series, self.words)

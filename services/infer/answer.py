@@ -26,9 +26,10 @@ def nowhere(name: str, array: NDArray[Any]) -> ArrayFile:
     raise Unreadable(f"{name}: an array of shape {list(array.shape)} can't be kept here")
 
 
-def as_stack(package: Package, values: NDArray[np.float32], channels: bool) -> NDArray[np.float32]:
+def as_stack(package: Package, output: Output, values: NDArray[np.float32], channels: bool) -> NDArray[np.float32]:
     """`values` with an axis for slices, and with `channels` one for these in front, where they have none."""
-    stacked = values if package.manifest.grouping.by != "image" else values[..., np.newaxis, :, :]
+    single = package.manifest.reads_single_images(package.manifest.series_of(output))
+    stacked = values[..., np.newaxis, :, :] if single else values
     return stacked[np.newaxis] if channels and stacked.ndim == 3 else stacked
 
 
@@ -70,7 +71,7 @@ class Answer:
             Unreadable: they have another shape.
         """
         values = self._shaped()
-        return as_stack(self.package, values, channels=self.output.kind == "segment")
+        return as_stack(self.package, self.output, values, channels=self.output.kind == "segment")
 
     def _shaped(self) -> NDArray[np.float32]:
         patterns = shapes_of(self.package.manifest, self.output)

@@ -62,7 +62,7 @@ def heat_maps(answer: Answer, said: Sequence[Finding]) -> list[HeatMap]:
     manifest = answer.package.manifest
     tensor, several = manifest.explanation.tensor, answer.output.kind == "multilabel"
     values = shaped(answer.package, answer.reading, tensor, shapes_of_explanation(manifest))
-    maps = as_stack(answer.package, values, channels=not several)
+    maps = as_stack(answer.package, answer.output, values, channels=not several)
     shown = [n for n, finding in enumerate(said) if not isinstance(finding, Classification) or finding.present]
     return [_heat_map(answer, said[n], maps[n]) for n in shown]
 

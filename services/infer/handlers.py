@@ -38,8 +38,9 @@ KINDS: Mapping[str, Callable[[Answer], Sequence[Finding]]] = {
 def findings_of(
     package: Package, reading: Reading, keep: Keep = nowhere, without: Collection[str] = ()
 ) -> list[Finding]:  # fmt: skip
-    """What each output of the package says of one image or one series, and after it the images to look at where the
-    slices' weights tell. Arrays that findings name are given to `keep`; outputs `without` are passed over.
+    """What each output of the package says of one image, one series or one study, and after it the images to look at
+    where the slices' weights tell. Of a series that is missing nothing is said. Arrays that findings name are given to
+    `keep`; outputs `without` are passed over.
 
     Raises:
         Unreadable: an output is of a kind or shape that can't be understood, or out of its declared range.
@@ -47,7 +48,9 @@ def findings_of(
     said: dict[str, Sequence[Finding]] = {}
     outputs = [output for output in package.manifest.outputs if output.name not in without]
     for output in sorted(outputs, key=lambda output: bool(output.of)):  # a segment before what is measured of it
-        said[output.name] = _said(Answer(package, output, reading, _confidence(package, output, reading), keep), said)
+        own = reading.of(package.manifest.series_of(output))
+        answer = own and Answer(package, output, own, _confidence(package, output, own), keep)
+        said[output.name] = _said(answer, said) if answer else ()
     found = [finding for output in outputs for finding in said[output.name]]
     return [*found, *(key for finding in found for key in key_images(finding))]
 
@@ -70,7 +73,8 @@ def _measured(answer: Answer) -> Sequence[Finding]:
 
 
 def _by_image(answer: Answer) -> bool:
-    return answer.package.manifest.grouping.by == "image"
+    manifest = answer.package.manifest
+    return manifest.reads_single_images(manifest.series_of(answer.output))
 
 
 def _confidence(package: Package, output: Output, reading: Reading) -> float | None:

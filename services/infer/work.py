@@ -16,10 +16,13 @@ from shared import metrics
 from shared.findings import Finding, NotSure, SourceImage, dump_findings
 from shared.guard.circuits import Circuits
 from shared.guard.settings import Guard
+from shared.imaging.features import NO_ORDER, OrderValues
 from shared.imaging.frames import Frame, UndecodablePixels, load_frames
-from shared.inference import Reading, Unreadable, read_images, read_series
+from shared.inference import Reading, Unreadable, read_images, read_series, read_study
+from shared.order_values import order_of, order_values
 from shared.packages.folder import Package
 from shared.packages.installed import Installed
+from shared.packages.named_series import images_by_name
 from shared.serving import ModelRefused, Models
 from shared.settings import Core
 from shared.stage import GiveUp, Retry, Save
@@ -101,11 +104,8 @@ class Reader:
             Retry, GiveUp: as `work`.
             NothingFlagged: it reads what a gate flags, and that is nothing.
         """
-        selector = package.manifest.selector
-        # a series may hold views side by side, of which the package reads some
-        taken = [i for i in instances if selector.takes_view(str(i.header.get("view_position", "")))]
         started = time.monotonic()
-        findings = self._read(package, self._flagged(package, run), taken, keep)
+        findings = self._read(package, run, instances, keep)
         metrics.INFERENCE_SECONDS.labels(package.name, package.version).observe(time.monotonic() - started)
         return findings
 
@@ -114,43 +114,67 @@ class Reader:
         package = self.packages.get((row.package, row.version)) if isinstance(row, Run) else None
         return package.manifest.resources.most_attempts if package else None
 
-    def _flagged(self, package: Package, run: Run) -> set[SourceImage] | None:
-        gate = package.manifest.grouping.flagged_by
-        with self.book.read() as session:
-            return flagged_images(session, run, gate) if gate else None
-
-    def _read(
-        self, package: Package, flagged: set[SourceImage] | None, instances: Sequence[Instance], keep: Keep
-    ) -> list[Finding]:
+    def _read(self, package: Package, run: Run, instances: Sequence[Instance], keep: Keep) -> list[Finding]:
         """What the package says, and where it is not sure enough to."""
+        read = self._of_study if package.manifest.grouping.by == "study" else self._of_series
         try:
-            # each series by itself: slices of several, in different planes, have no common order
-            series = [load_frames([self.core.store_dir / i.path for i in one]) for one in _by_series(instances)]
-            if not any(series):
-                raise GiveUp("there is no image in the series", Failure.UNDECODABLE)
-            if gate := package.manifest.grouping.flagged_by:
-                series = only_flagged(gate, flagged, series)
             with self._circuits.asking(package):
-                return [found for frames in series if frames for found in self._said(package, frames, keep)]
+                return list(read(package, run, instances, keep))
         except (Unreadable, ModelRefused) as error:
             raise GiveUp(str(error), Failure.UNREADABLE) from error
         except UndecodablePixels as error:
             raise GiveUp(f"an image can't be read: {error}", Failure.UNDECODABLE) from error
 
-    def _said(self, package: Package, frames: Sequence[Frame], keep: Keep) -> list[Finding]:
+    def _of_study(self, package: Package, run: Run, instances: Sequence[Instance], keep: Keep) -> Iterator[Finding]:
+        """Of all its named series at once."""
+        named = images_by_name(package.manifest, run.inputs, instances)
+        series = {name: self._frames(images) for name, images in named.items()}
+        reading = read_study(package, series, self.models, self._timeout_s(package), self._order(package, run))
+        yield from findings_of(package, reading, keep)
+
+    def _of_series(self, package: Package, run: Run, instances: Sequence[Instance], keep: Keep) -> Iterator[Finding]:
+        """Of each series by itself: slices of several, in different planes, have no common order."""
+        # a series may hold views side by side, of which the package reads some
+        taken = [image for image in instances if package.manifest.selector.takes_image(image.header)]
+        series = [self._frames(images) for images in _by_series(taken)]
+        if not any(series):
+            raise GiveUp("there is no image in the series", Failure.UNDECODABLE)
+        if gate := package.manifest.grouping.flagged_by:
+            series = only_flagged(gate, self._flagged(run, gate), series)
+        order = self._order(package, run)
+        for frames in (frames for frames in series if frames):
+            yield from self._said(package, frames, order, keep)
+
+    def _said(self, package: Package, frames: Sequence[Frame], order: OrderValues, keep: Keep) -> list[Finding]:
         """Of one series: of each image, or of the whole, as the package reads it."""
-        readings = self._readings(package, frames)
+        readings = self._readings(package, frames, order)
         if stack := stack_of(package, frames):
             return findings_of_slices(package, stack, readings, keep)
         return [finding for reading in readings for finding in findings_of(package, reading, keep)]
 
-    def _readings(self, package: Package, frames: Sequence[Frame]) -> Iterator[Reading]:
+    def _readings(self, package: Package, frames: Sequence[Frame], order: OrderValues) -> Iterator[Reading]:
         """One for each image, or one for the series."""
-        timeout_s = package.manifest.resources.timeout_seconds or self.timeout_s
         if package.manifest.grouping.by == "image":
-            yield from read_images(package, frames, self.models, timeout_s)
+            yield from read_images(package, frames, self.models, self._timeout_s(package), order)
         else:
-            yield read_series(package, frames, self.models, timeout_s)
+            yield read_series(package, frames, self.models, self._timeout_s(package), order)
+
+    def _frames(self, images: Sequence[Instance]) -> list[Frame]:
+        return load_frames([self.core.store_dir / image.path for image in images])
+
+    def _timeout_s(self, package: Package) -> float:
+        return package.manifest.resources.timeout_seconds or self.timeout_s
+
+    def _flagged(self, run: Run, gate: str) -> set[SourceImage] | None:
+        with self.book.read() as session:
+            return flagged_images(session, run, gate)
+
+    def _order(self, package: Package, run: Run) -> OrderValues:
+        """What the study's order says, where the package asks for it."""
+        if not package.manifest.asked_of_the_order:
+            return NO_ORDER
+        with self.book.read() as session:
+            return order_values(order_of(session, run.study_instance_uid))
 
     def read_book(self, run_id: str) -> tuple[Run, list[Instance]]:
         """A run and the images of its series."""

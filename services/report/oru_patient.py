@@ -4,8 +4,8 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
-from shared.hl7.message import Segment, read_header
 from shared.hl7.text import escape, in_standard
+from shared.order_values import segments_of
 from shared.store import Order
 
 # The fields by which a RIS knows patient and visit; hl7apy rewrites some of the others, telephone numbers among them.
@@ -32,9 +32,8 @@ def visit_fields(order: Order | None) -> dict[int, str]:
 
 
 def _read(order: Order, name: str, numbers: tuple[int, ...]) -> dict[int, str]:
-    separators = read_header(order.segments.get("MSH", "MSH|^~\\&").encode("utf-8")).separators
-    segment = Segment(order.segments[name].split("\r")[0], separators, "")
-    return {number: in_standard(segment.raw(number), separators) for number in numbers}
+    segment = segments_of(order, name)[0]
+    return {number: in_standard(segment.raw(number), segment.separators) for number in numbers}
 
 
 def _images_patient(header: Dataset) -> dict[int, str]:

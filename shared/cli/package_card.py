@@ -9,7 +9,7 @@ from rich.table import Table
 
 from shared.packages.folder import Package
 from shared.packages.limits import broken_limits
-from shared.packages.manifest import Manifest, Tensor
+from shared.packages.manifest import Manifest, Step, Tensor
 from shared.packages.output_tables import Output
 
 
@@ -38,7 +38,10 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     selector = {key: value for key, value in manifest.selector.model_dump().items() if value}
     yield "selector", ", ".join(f"{key} {_words(value)}" for key, value in selector.items())
     yield "one row is", f"one {manifest.grouping.by}"
-    yield "preprocess", " → ".join(_call(step.step, step.parameters) for step in manifest.preprocess) or "nothing"
+    for series in manifest.grouping.series:
+        missing = ", may be missing" if series.name in manifest.grouping.optional else ""
+        yield f"series {series.name}", f"{series.in_words}{missing}"
+    yield "preprocess", " → ".join(map(_call, manifest.preprocess)) or "nothing"
     yield "in", "; ".join(map(_tensor, manifest.tensors.inputs))
     for output in manifest.outputs:
         yield "out", _output(output)
@@ -53,12 +56,14 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _call(name: str, parameters: dict[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={value}' for key, value in parameters.items())})" if parameters else name
+def _call(step: Step) -> str:
+    given = ", ".join(f"{key}={value}" for key, value in step.parameters.items())
+    return f"{step.step}{f'({given})' if given else ''}{f' of {_words(step.series)}' if step.series else ''}"
 
 
 def _tensor(tensor: Tensor) -> str:
-    return f"{tensor.name} {tensor.dtype} {tensor.shape} ({tensor.source})"
+    of = f" of {tensor.series}" if tensor.series else ""
+    return f"{tensor.name} {tensor.dtype} {tensor.shape} ({tensor.source}{of})"
 
 
 def _output(output: Output) -> str:

@@ -24,6 +24,14 @@ FIRST_OUTPUTS = {
     "measurement": DraftTensor("measurement", (1,), kind="measurement"),
     "landmark": DraftTensor("landmark", (4, 2), kind="landmark"),
 }
+FIRST_INPUTS = {
+    "image": [DraftTensor("image", (1, 512, 512))],
+    "series": [DraftTensor("image", (1, -1, 512, 512))],
+    "study": [
+        DraftTensor("first", (1, 512, 512)), DraftTensor("second", (1, 512, 512)),
+        DraftTensor("there", (2,), source="present"),
+    ],
+}  # fmt: skip
 FIRST_STEPS = ('[[preprocess]]\nstep = "modality_lut"', '[[preprocess]]\nstep = "resize"\nshape = [512, 512]')
 
 
@@ -35,12 +43,17 @@ def new(
         Literal["binary", "regression", "measurement", "landmark"], typer.Option(help="What it says.")
     ] = "binary",
     modality: Annotated[list[str] | None, typer.Option(help="What it reads: DX, CT … Give it again for more.")] = None,
+    by: Annotated[
+        Literal["image", "series", "study"], typer.Option(help="What it reads at once; a study by its series.")
+    ] = "image",
     config: ConfigOption = None,
 ) -> None:
     """Make a package folder to complete: manifest, config.pbtxt and card; what is open is marked TODO."""
+    if kind == "gate" and by != "image":
+        fail("a gate scores single images: leave --by out")
     folder = _free_folder(name, config)
     draft = Draft(
-        name, kind, name.replace("_", " ").capitalize(), [DraftTensor("image", (1, 512, 512))],
+        name, kind, name.replace("_", " ").capitalize(), FIRST_INPUTS[by],
         [SCORE if kind == "gate" else FIRST_OUTPUTS[output]], modality=modality or ["DX"], steps=FIRST_STEPS,
     )  # fmt: skip
     _written(draft, folder)

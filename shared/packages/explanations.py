@@ -69,7 +69,8 @@ def _moves(
     manifest: Manifest, inputs: Arrays, maps: NDArray[np.float64], score: NDArray[np.float64],
     answer: Callable[[Arrays], Arrays],
 ) -> str:  # fmt: skip
-    name, tensor = manifest.tensors.pixels.name, manifest.outputs[0].tensor
+    tensor = manifest.outputs[0].tensor
+    name = manifest.tensors.pixels_of(manifest.series_of(manifest.explained)).name
     generator = np.random.default_rng(0)
 
     def moved(values: NDArray[np.float64]) -> float:

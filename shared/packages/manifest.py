@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.packages.input_tables import Feature
 from shared.packages.output_tables import OUTPUT_NAME, Coded, Output, Table
+from shared.packages.selector_tables import GroupingTable, SelectorTable
+from shared.packages.series_checks import wrong_series
 from shared.packages.tile_tables import TilesTable, check_tiles
 from shared.result_profiles import DICOM_KINDS, DicomKind
 
@@ -39,33 +41,12 @@ class PaperTable(Table):
     claims: str = ""
 
 
-class SelectorTable(Table):
-    """[selector]: which series the package reads; all given keys must hold."""
-
-    modality: list[str] = []
-    body_part: list[str] = []
-    sop_class: list[str] = []
-    view_position: list[str] = []
-    minimum_instances: int = 1
-
-    def takes_view(self, view_position: str) -> bool:
-        """Whether an image of this View Position (0018,5101) is read; one that says none is taken as it is."""
-        return not (self.view_position and view_position) or view_position.upper() in self.view_position
-
-
-class GroupingTable(Table):
-    """[grouping]: what one row of the model's input is made of, and what a row may lack."""
-
-    by: Literal["image", "series", "study"] = "image"
-    optional: list[str] = []  # named inputs that may be missing: a result then says so
-    flagged_by: str = ""  # a required gate package with flag_above: only what it flags is read
-
-
 class Step(BaseModel):
-    """[[preprocess]]: a named step and its parameters."""
+    """[[preprocess]]: a named step and its parameters; with `series` it is of these alone."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     step: str
+    series: list[str] = []
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -76,13 +57,15 @@ class Tensor(Table):
     """A tensor that goes into the model, without the batch dimension; -1 is any size.
 
     `source` says what fills it: the prepared pixels ([channels, rows, columns] by image, [channels, slices, rows,
-    columns] by series or study), a mask of real slices ([slices]), or features ([n]) from the header.
+    columns] by series, either of these of a series in a study), a mask of real slices ([slices]), features ([n]) from
+    header and order, or which of a study's series are there ([series]). Of what is missing it holds zeros.
     """
 
     name: str
     dtype: Literal["FP32"] = "FP32"
     shape: list[int]
-    source: Literal["pixels", "slice_mask", "features"] = "pixels"
+    source: Literal["pixels", "slice_mask", "features", "present"] = "pixels"
+    series: str = ""  # of a study: which of [[grouping.series]] it is of; features: the first unless it is said
     features: list[Feature] = []
 
     @model_validator(mode="after")
@@ -101,14 +84,19 @@ class TensorsTable(Table):
 
     @model_validator(mode="after")
     def _one_of_pixels(self) -> Self:
-        if [tensor.source for tensor in self.inputs].count("pixels") != 1:
-            raise ValueError('exactly one input has source = "pixels"')
+        of = [tensor.series for tensor in self.inputs if tensor.source == "pixels"]
+        if not of or len(of) != len(set(of)):
+            raise ValueError('exactly one input has source = "pixels"; where a study is read, one of each series')
         return self
 
     @property
     def pixels(self) -> Tensor:
-        """The input that holds the pixels."""
+        """The input that holds the pixels, of several the first."""
         return next(tensor for tensor in self.inputs if tensor.source == "pixels")
+
+    def pixels_of(self, series: str) -> Tensor:
+        """The input that holds the pixels of a named series; of the only one, whose name is empty."""
+        return next(tensor for tensor in self.inputs if tensor.source == "pixels" and tensor.series == series)
 
 
 SCORES = ("binary", "multilabel", "ordinal", "regression", "measurement")
@@ -226,6 +214,21 @@ class Manifest(Table):
         """The segment that a measurement is `of`."""
         return next(other for other in self.outputs if other.name == output.of.partition(".")[0])
 
+    @property
+    def asked_of_the_order(self) -> frozenset[str]:
+        """Which of the order's values are among the features."""
+        return frozenset(f.order for tensor in self.tensors.inputs for f in tensor.features if f.order)
+
+    def series_of(self, part: Output | Tensor) -> str:
+        """Which named series an output or an input is of: the first unless it is said; empty where there are none."""
+        return part.series or next(iter(self.grouping.names), "")
+
+    def reads_single_images(self, series: str = "") -> bool:
+        """Whether the pixels go in as one image, and not as a volume of slices."""
+        if self.grouping.by == "study":
+            return len(self.tensors.pixels_of(series).shape) == 3
+        return self.grouping.by == "image"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.package.kind == "gate") != (self.gate is not None):
@@ -244,11 +247,14 @@ class Manifest(Table):
         if len(names) != len(set(names)):
             raise ValueError("two outputs have one name: each result is told by it")
         self._check_measured()
+        for place, words in wrong_series(self):
+            raise ValueError(f"{place}: {words}")
+        outlined = [self.series_of(output) for output in self.outputs if output.geometry == "area"]
+        if not all(self.reads_single_images(series) for series in outlined):
+            raise ValueError('geometry = "area" is an outline on one image: group by image, or write kind = "segment"')
         return self
 
     def _check_measured(self) -> None:
-        if self.grouping.by != "image" and any(output.geometry == "area" for output in self.outputs):
-            raise ValueError('geometry = "area" is an outline on one image: group by image, or write kind = "segment"')
         segments = {o.name: [label.name for label in o.labels] for o in self.outputs if o.kind == "segment"}
         for output in self.outputs:
             name, _, label = output.of.partition(".")

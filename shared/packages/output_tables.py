@@ -71,6 +71,7 @@ class Output(Coded):
     activation: Literal["none", "sigmoid", "softmax"] = "none"
     calibration: Calibration | None = None
     labels: list[Label] = []
+    series: str = ""  # of a study: on which of [[grouping.series]] it lies; the first unless it is said
     site: Site | None = None  # where in the body it is, of every study alike
     geometry: Literal["length", "angle", "area"] | None = None
     of: str = ""  # the segment output that is measured, or one of its labels: output.label

@@ -17,14 +17,14 @@ def shapes_of(manifest: Manifest, output: Output) -> list[Shape]:
     """The shapes that the output's tensor may have; the first that fits counts."""
     if output.kind == "segment" or output.of:
         segmented = output if not output.of else manifest.segmented(output)
-        return _channels(segmented, _plane(manifest))
+        return _channels(segmented, _plane(manifest, output))
     if output.kind == "image":
-        return [_plane(manifest)]
+        return [_plane(manifest, output)]
     if output.kind == "embedding":
         return [(-1,)]
     if output.geometry or output.kind == "landmark":
         count = POINTS_OF_GEOMETRY.get(output.geometry or "", -1)
-        axes = 2 if manifest.grouping.by == "image" else 3
+        axes = len(_plane(manifest, output))
         return [(count, axes), (count, axes + 1)]
     if output.kind == "multilabel":
         return [(len(output.labels),)]
@@ -45,13 +45,13 @@ def shapes_of_explanation(manifest: Manifest) -> list[Shape]:
         return [(-1,)]
     if explanation.kind == "attribution_map":
         each = (len(manifest.explained.labels),) if manifest.explained.kind == "multilabel" else ()
-        return [(*each, *_plane(manifest))]
+        return [(*each, *_plane(manifest, manifest.explained))]
     return []
 
 
-def _plane(manifest: Manifest) -> Shape:
+def _plane(manifest: Manifest, output: Output) -> Shape:
     """What lies over an image, or over the slices of a series."""
-    return (-1, -1) if manifest.grouping.by == "image" else (-1, -1, -1)
+    return (-1, -1) if manifest.reads_single_images(manifest.series_of(output)) else (-1, -1, -1)
 
 
 def _channels(output: Output, plane: Shape) -> list[Shape]:

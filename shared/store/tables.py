@@ -154,6 +154,8 @@ class Run(Leased, table=True):
     failure: str = Field(default="", max_length=16)  # shared.study.Failure, of a run that was given up without result
     verdict: str = Field(default="", max_length=8)  # the gates' word: pass | warn | hold
     series: list[str] = Field(default_factory=list, sa_column=Column(JSON))  # series_instance_uid of the input
+    # of a package that reads a study: its names of series → series_instance_uid; a name that is missing is not there
+    inputs: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON))
     input_digest: str = Field(default="", max_length=64)
     findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON))
     supersedes: str = Field(default="", max_length=36)

@@ -61,7 +61,7 @@ def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(rows, "MOST_BYTES", 4 * 80 * 3)
     frames = load_frames(write_slices(tmp_path, list(range(60))))
     alive, most, lock = [0], [0], threading.Lock()
-    prepare = rows._image_row
+    prepare = rows._image
 
     def counted(*facts: Any) -> Any:
         with lock:
@@ -75,7 +75,7 @@ def test_few_rows_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
                 alive[0] -= len(inputs["image"])
             return super().infer(model_name, inputs, outputs, **more)
 
-    monkeypatch.setattr(rows, "_image_row", counted)
+    monkeypatch.setattr(rows, "_image", counted)
     models = Counting()
     assert len(list(read_images(package(), frames, models, 5))) == 60
     assert max(shape[0] for shape in models.asked) == 3
@@ -157,7 +157,7 @@ def test_a_series_is_one_row_in_the_order_of_its_slices(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ({"tensors": {"inputs": [{"name": "image", "shape": [1, 4, -1, -1]}]}}, r"shape \[1, 3, 8, 10\]"),
-        ({"grouping": {"by": "study"}}, "reads a whole study"),
+        ({"grouping": {"by": "image"}}, "reads a whole image"),
         ({"tensors": {"inputs": [*SERIES["tensors"]["inputs"], {"name": "f", "shape": [2], "source": "features"}]}},
          "does not say what the numbers of input f are"),
     ],

@@ -48,7 +48,7 @@ class Network:
 
 def read(of: Package, pixels: NDArray[np.float32], network: Any) -> Together:
     volume = stack(pixels if pixels.ndim == 3 else pixels[np.newaxis])
-    return read_tiles(of, Row({"image": pixels[np.newaxis]}, volume, False), network)
+    return read_tiles(of, Row({"image": pixels[np.newaxis]}, {"": volume}, False), network)
 
 
 def noise(*shape: int) -> NDArray[np.float32]:
@@ -180,7 +180,7 @@ def test_mask_and_features_go_with_each_tile() -> None:
     pixels = noise(2, 4, 8)
     row = Row(
         {"image": pixels[np.newaxis], "mask": np.ones(2, np.float32), "about": np.array([7.0], np.float32)},
-        stack(pixels), False,
+        {"": stack(pixels)}, False,
     )  # fmt: skip
     assert np.allclose(read_tiles(of, row, network).outputs["scores"], pixels)
     assert seen == [([[0.0, 1.0, 1.0, 0.0]] * 2, [[7.0]] * 2)]

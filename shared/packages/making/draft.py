@@ -46,13 +46,19 @@ class Draft:
     notes: Sequence[str] = field(default_factory=tuple)  # in words, what did not map; they go into the card
 
     @property
+    def series(self) -> list[str]:
+        """The names of the series of a study: those of the inputs that hold pixels, where there are several."""
+        names = [output_name(tensor.name) for tensor in self.inputs if tensor.source == "pixels"]
+        return names if len(names) > 1 else []
+
+    @property
     def by(self) -> str:
-        """How rows are grouped, as far as the shape of the pixels tells."""
-        return "series" if len(self.pixels.shape) == 4 else "image"
+        """How rows are grouped, as far as number and shape of the pixels tell."""
+        return "study" if self.series else "series" if len(self.pixels.shape) == 4 else "image"
 
     @property
     def pixels(self) -> DraftTensor:
-        """The input that holds the pixels."""
+        """The input that holds the pixels, of several the first."""
         return next(tensor for tensor in self.inputs if tensor.source == "pixels")
 
 
@@ -76,14 +82,15 @@ def manifest_text(draft: Draft) -> str:
     """package.toml, schema 2."""
     use = draft.intended_use or "TODO: what it is for, on whom, and what it is not for"
     modality = ", ".join(f'"{name}"' for name in draft.modality) or '"OT"'
-    gates = '"completeness", "geometry"' if draft.by == "series" else '"completeness"'
+    gates = '"completeness"' if draft.by == "image" else '"completeness", "geometry"'
     parts = [
         f"schema = {SCHEMA}",
         _PACKAGE.format(name=draft.name, kind=draft.kind, title=_text(draft.title), use=_text(use)),
         _SELECTOR.format(modality=modality, by=draft.by),
+        *map(_series, draft.series),
         *draft.steps,
         *([draft.tiles] if draft.tiles else []),
-        *(_input(tensor) for tensor in draft.inputs),
+        *(_input(tensor, bool(draft.series)) for tensor in draft.inputs),
         *(_output(tensor) for tensor in draft.outputs),
         *([_GATE] if draft.kind == "gate" else []),
         f"[gates]\nrequired = [{gates}]",
@@ -128,8 +135,16 @@ def _text(value: str) -> str:
     return '"' + "".join(c if c.isprintable() else " " for c in escaped) + '"'
 
 
-def _input(tensor: DraftTensor) -> str:
+def _series(name: str) -> str:
+    return (
+        f'[[grouping.series]]  {TODO}: which of the study this is; [grouping] optional = ["{name}"] where it may be'
+        f' missing\nname = "{name}"\nview_position = []\nlaterality = []\ndescription = []'
+    )
+
+
+def _input(tensor: DraftTensor, named: bool) -> str:
     source = "" if tensor.source == "pixels" else f'\nsource = "{tensor.source}"'
+    source += f'\nseries = "{output_name(tensor.name)}"' if named and tensor.source == "pixels" else ""
     todo = f"  {TODO}: [[tensors.inputs.features]] with a tag for each number" if tensor.source == "features" else ""
     return f'[[tensors.inputs]]\nname = "{tensor.name}"\nshape = {list(tensor.shape)}{source}{todo}'
 

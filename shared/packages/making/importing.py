@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.packages.making.draft import Draft, DraftTensor
+from shared.packages.making.draft import Draft, DraftTensor, output_name
 from shared.packages.making.onnx_file import CannotImport, tensors_of
 from shared.packages.making.torchscript import export_torchscript
 
@@ -50,7 +50,11 @@ def draft_around(weights: Path, name: str, modality: Sequence[str], origin: str)
 def _steps(inputs: Sequence[DraftTensor]) -> list[str]:
     """The least that a picture needs to fit: its modality's unit, and the size that the network takes."""
     steps = ['[[preprocess]]  # TODO: as the network was trained\nstep = "modality_lut"']
-    rows, columns = next(tensor for tensor in inputs if tensor.source == "pixels").shape[-2:]
-    if rows > 0 and columns > 0:
-        steps.append(f'[[preprocess]]\nstep = "resize"\nshape = [{rows}, {columns}]')
+    pixels = [tensor for tensor in inputs if tensor.source == "pixels"]
+    alike = len({tensor.shape[-2:] for tensor in pixels}) == 1
+    for tensor in pixels[:1] if alike else pixels:
+        rows, columns = tensor.shape[-2:]
+        if rows > 0 and columns > 0:
+            of = "" if alike else f'\nseries = ["{output_name(tensor.name)}"]'
+            steps.append(f'[[preprocess]]\nstep = "resize"\nshape = [{rows}, {columns}]{of}')
     return steps

@@ -33,7 +33,7 @@ def _features(package: Package) -> Iterator[Check]:
         if tensor.source == "features" and not tensor.features:
             yield wrong("features", f"input {tensor.name}: write a [[tensors.inputs.features]] for each of its numbers")
         elif tensor.features:
-            yield ok("features", f"{tensor.name}: {', '.join(feature.tag for feature in tensor.features)}")
+            yield ok("features", f"{tensor.name}: {', '.join(feature.name for feature in tensor.features)}")
 
 
 def _codes(package: Package) -> Iterator[Check]:

@@ -80,7 +80,7 @@ def _made_up(tensor: Tensor, generator: np.random.Generator) -> NDArray[np.float
     in_plane = range(len(tensor.shape) - 2, len(tensor.shape)) if tensor.source == "pixels" else range(0)
     free = [64 if axis in in_plane else 8 for axis in range(len(tensor.shape))]
     sizes = (2, *(free[axis] if size == -1 else size for axis, size in enumerate(tensor.shape)))
-    if tensor.source == "slice_mask":
+    if tensor.source in ("slice_mask", "present"):
         return np.ones(sizes, np.float32)
     if tensor.source == "features":
         return generator.random(sizes, np.float32)

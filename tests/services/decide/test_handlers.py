@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.decide.handlers import SeriesFacts, StudyFacts, choose, refusal, series_facts
+from services.decide.handlers import StudyFacts, choose, refusal
+from services.decide.selection import SeriesFacts, series_facts
 from services.decide.settings import Rule
 from shared.packages.folder import Package
 from shared.packages.manifest import Manifest
@@ -119,3 +120,23 @@ def test_images_of_different_patients_are_read_by_nothing():
 def test_a_package_that_names_secondary_captures_reads_them():
     captured = "1.2.840.10008.5.1.4.1.1.7"
     assert only(study(series(sop_class=captured)), sop_class=[captured]).runs
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        ("Ax T1 MPRAGE", ""), ("t1_se", ""), ("Ax T2", "its description has no T1"),
+        ("T1 FLAIR", "its description has FLAIR"),
+    ],
+)  # fmt: skip
+def test_a_series_may_be_told_by_its_description(description, reason):
+    facts = series(descriptions=("FLAIR study", description, ""))
+    choice = only(study(facts), description=["T1"], not_description=["FLAIR"])
+    assert choice.runs is not bool(reason)
+    assert reason in choice.reason
+
+
+@pytest.mark.parametrize(("side", "runs"), [("R", True), ("L", False), ("", True)])
+def test_a_series_may_be_told_by_its_side(side, runs):
+    facts = series_facts("1.1", [CHEST | {"image_laterality": side}], ["1.2"])
+    assert only(study(facts), laterality=["R"]).runs is runs

@@ -7,7 +7,10 @@ from typer.testing import CliRunner
 
 from shared.cli.main import app
 from shared.packages.folder import load_package
-from shared.packages.making.draft import output_name
+from shared.packages.making.draft import output_name, write_draft
+from shared.packages.making.importing import draft_around
+from shared.packages.validation.tensors import check_tensors
+from tests.networks import FLOAT, network, node, tensor_info
 
 
 def run(*arguments):
@@ -26,7 +29,15 @@ def config(tmp_path, request):
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("--kind", "gate"), ("--output", "landmark"), ("--output", "measurement"), ("--modality", "CT")],
+    [
+        (),
+        ("--kind", "gate"),
+        ("--output", "landmark"),
+        ("--output", "measurement"),
+        ("--modality", "CT"),
+        ("--by", "series"),
+        ("--by", "study"),
+    ],
     ids=lambda options: " ".join(options) or "default",
 )
 def test_a_new_package_can_be_loaded_and_says_what_is_open(config, options):
@@ -38,6 +49,7 @@ def test_a_new_package_can_be_loaded_and_says_what_is_open(config, options):
     assert "TODO" in (folder / "package.toml").read_text()
     assert "TODO" in (folder / "README.md").read_text()
     assert package.manifest.package.use_mark == "not-for-clinical-use"
+    assert package.manifest.grouping.by == (options[1] if "--by" in options else "image")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +102,29 @@ def test_an_onnx_file_becomes_a_package_that_triton_serves(config, pytestconfig,
     assert {output.tensor: output.kind for output in manifest.outputs} == {
         "logit": "regression", "patch_logits": "segment",
     }  # fmt: skip
+
+
+def test_a_network_of_several_pictures_becomes_a_package_that_reads_a_study(config):
+    nodes = [node("GlobalAveragePool", [name], [f"{name}_mean"]) for name in ("t1", "flair")]
+    given = [tensor_info("t1", FLOAT, ["n", 1, 8, 64, 64]), tensor_info("flair", FLOAT, ["n", 1, 8, 32, 32])]
+    made = network(
+        [*nodes, node("Sum", ["t1_mean", "flair_mean"], ["sum"])], given, [tensor_info("sum", FLOAT, ["n", 1, 1, 1, 1])]
+    )
+    folder = config.parent / "packages" / "two"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.onnx").write_bytes(made)
+    write_draft(draft_around(folder / "1" / "model.onnx", "two", ["MR"], "imported"), folder)
+    manifest = load_package(folder).manifest
+    assert manifest.grouping.names == ["t1", "flair"]
+    assert [step.series for step in manifest.preprocess] == [[], ["t1"], ["flair"]]
+    assert [check.state for check in check_tensors(load_package(folder))] == ["ok"]
+    assert not run("show", "two", "--config", config)[0]
+
+
+def test_a_gate_reads_single_images(config):
+    code, said = run("new", "fit", "--kind", "gate", "--by", "study", "--config", config)
+    assert code != 0
+    assert "a gate scores single images" in said
 
 
 def test_a_torchscript_file_becomes_a_package(tmp_path):

@@ -18,7 +18,12 @@ MASK = {"kind": "attribution_map", "tensor": "map"}
         ({"shape": [8, 8], "overlap": [0.5, 0.5, 0.5]}, [SEGMENT], {}, "takes 2 sizes"),
         ({"shape": [8, 0]}, [SEGMENT], {}, "or -1 for all there is"),
         ({"shape": [8, 8], "overlap": 1.0}, [SEGMENT], {}, "less than 1"),
-        ({"shape": [8, 8]}, [SEGMENT], {"grouping": {"by": "study"}}, "or group by one of these"),
+        (
+            {"shape": [8, 8]},
+            [SEGMENT],
+            {"grouping": {"by": "study", "series": [{"name": "a"}]}},
+            "or group by one of these",
+        ),
         (CUT, [SEGMENT], {"tensors": {"inputs": [{"name": "image", "shape": [1, 8, 16]}]}}, "does not fit the pixels"),
         ({"shape": [8, 8]}, [BINARY], {}, 'say how .* combine = "max", "mean" or "top:3"'),
         ({"shape": [8, 8], "combine": "top:0"}, [BINARY], {}, "combine"),

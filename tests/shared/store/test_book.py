@@ -65,7 +65,7 @@ def test_of_an_older_book_the_version_that_read_last_goes_on_to(database_url):
         for day, package, version in ((1, "a", "2.0.0"), (2, "a", "1.0.0"), (1, "b", "1.0.0")):
             run = Run(id=f"{package}{day}", study_instance_uid="1.2", revision=1, package=package, version=version)
             run.kind, run.created_at = "reader", datetime(2026, 1, day, tzinfo=UTC)
-            connection.execute(Run.__table__.insert().values(run.model_dump()))
+            connection.execute(Run.__table__.insert().values(run.model_dump(exclude={"inputs"})))  # of a later schema
         columns = "package, version, canary, share, shadow, before, who, why, at"
         connection.execute(
             text(f"insert into package_choice ({columns}) values ('b', '3.0.0', '', 0, '', '', 'ann', '', :at)"),

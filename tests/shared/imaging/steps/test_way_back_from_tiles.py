@@ -28,7 +28,7 @@ TILES = st.builds(
 def in_tiles(volume: Volume, tiles: dict[str, Any]) -> Volume:
     of = package(tiles, COORDINATES, tensors={"inputs": [{"name": "image", "shape": [4, -1, -1, -1]}]})
     same = lambda inputs, _: {"same": inputs["image"]}  # noqa: E731
-    return volume.with_array(read_tiles(of, Row({"image": volume.array}, volume, False), same).outputs["same"])
+    return volume.with_array(read_tiles(of, Row({"image": volume.array}, {"": volume}, False), same).outputs["same"])
 
 
 @settings(max_examples=30, deadline=None)
