@@ -21,7 +21,8 @@ class Settings(Section):
     host_names: list[str] = []
     """Names under which the page may be asked for; empty: any, or on a loopback address only this host's own."""
     allow_actions: bool = True
-    """Whether complete, replay, cancel and release may be pressed on the page and over the API."""
+    """Whether complete, replay, cancel and release, and of packages use, rollback and lift, may be pressed on the page
+    and over the API."""
     refresh_seconds: float = Field(default=0.7, ge=0.1, le=60)
     """How often the book is looked at while someone follows it live."""
     followed_studies: int = Field(default=200, ge=1, le=2000)

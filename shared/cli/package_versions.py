@@ -47,13 +47,13 @@ def rollback(name: NameArgument, reason: ReasonOption = "", config: ConfigOption
 
 
 @app.command()
-def lift(name: NameArgument, config: ConfigOption = None) -> None:
+def lift(name: NameArgument, reason: ReasonOption = "", config: ConfigOption = None) -> None:
     """Let a package read again that is quarantined or left alone: its model answered nonsense, or not at all."""
     from shared.store.circuits import lift as close
 
     page, _ = open_config(config)
     with opened(page) as book, book.write() as session:
-        versions = close(session, name)
+        versions = close(session, name, actor(), reason)
     if not versions:
         fail(f"{name} is neither quarantined nor left alone", 1)
     print(f"{name} {', '.join(versions)}: its runs go on")

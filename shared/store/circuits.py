@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Column, Text, or_
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from shared.store.tables import Run, UtcDateTime
+from shared.store.tables import Run, UtcDateTime, utc_now
 from shared.study import RunState
 
 QUARANTINED = datetime(9999, 1, 1, tzinfo=UTC)
@@ -28,6 +28,8 @@ class Circuit(SQLModel, table=True):
     deaths: int = 0  # in a row: Triton died while it was being asked, among others the first time, then alone
     open_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # after it, one at a time may try
     reason: str = Field(default="", sa_column=Column(Text))  # of the last failure
+    lifted: str = Field(default="", sa_column=Column(Text))  # who lifted it last, and why
+    lifted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
     @property
     def key(self) -> Key:
@@ -53,11 +55,12 @@ class Circuit(SQLModel, table=True):
         self.failures, self.nonsense, self.deaths, self.open_until, self.reason = 0, 0, 0, None, ""
 
 
-def lift(session: Session, package: str) -> list[str]:
+def lift(session: Session, package: str, who: str = "", why: str = "") -> list[str]:
     """Closes the circuits of a package; the versions that were left alone or quarantined."""
     rows = [circuit for circuit in open_circuits(session).values() if circuit.package == package]
     for circuit in rows:
         circuit.close()
+        circuit.lifted, circuit.lifted_at = f"lifted by {who}" + (f": {why}" if why else ""), utc_now()
         session.add(circuit)
     return sorted(circuit.version for circuit in rows)
 
@@ -77,13 +80,16 @@ def why_it_waits(run: Run, circuits: dict[Key, Circuit]) -> str:
     """Why nothing is tried of a run that waits to be read, or to be judged by; empty where something is."""
     waits = RunState.WAITING if run.kind == "gate" else RunState.READY
     circuit = circuits.get((run.package, run.version))
-    if circuit is None or run.state != waits:
-        return ""
+    return in_words(circuit) if circuit is not None and run.state == waits else ""
+
+
+def in_words(circuit: Circuit) -> str:
+    """Why nothing, or one at a time, is tried of a package's version; empty where it is asked as ever."""
     if circuit.is_quarantined:
         nonsense = f"its model answered nonsense {circuit.nonsense} times in a row: {circuit.reason}"
-        words = circuit.reason if circuit.deaths else nonsense
-        return f"{run.package} {run.version} is quarantined, since {words}; lift it, or use another version and replay"
+        words, name = circuit.reason if circuit.deaths else nonsense, f"{circuit.package} {circuit.version}"
+        return f"{name} is quarantined, since {words}; lift it, or use another version and replay"
     if circuit.open_until is None:
-        return f"{run.package} {ALONE}" if circuit.is_suspect else ""
+        return f"{circuit.package} {ALONE}" if circuit.is_suspect else ""
     times = f"{circuit.failures} times in a row"
-    return f"{run.package} waits, since its model failed {times}: {circuit.reason}; it is tried from time to time"
+    return f"{circuit.package} waits, since its model failed {times}: {circuit.reason}; it is tried from time to time"

@@ -1,4 +1,6 @@
 /* The page of status: the list follows the book live; a study opens beside it. Everything is written as text, never as HTML. */
+import { ask, confirm, say, send } from "/page/asking.js";
+import { hidePackages, showPackages } from "/page/packages.js";
 import { el, ago, clock, count, score, steps, tag, verdict, strip } from "/page/parts.js";
 
 const GROUPS = [
@@ -15,23 +17,6 @@ const rows = new Map();
 const $ = (id) => document.getElementById(id);
 let settings = { allow_actions: false, followed_studies: 200 };
 let group = "All", query = "", opened = "";
-
-async function ask(path, options) {
-  const answer = await fetch(path, options);
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const detail = typeof body.detail === "string" ? body.detail : `the request failed (${answer.status})`;
-    throw new Error(detail);
-  }
-  return body;
-}
-
-function say(text) {
-  $("toast").textContent = text;
-  $("toast").classList.add("shown");
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => $("toast").classList.remove("shown"), 5000);
-}
 
 /* The list */
 
@@ -126,9 +111,10 @@ function drawFilters() {
   const all = [...studies.values()];
   $("filters").replaceChildren(...GROUPS.map(([name, shown]) => {
     const count = all.filter(shown).length;
-    const button = el("button", { type: "button", "aria-pressed": String(name === group) }, name, el("b", {}, String(count)));
+    const pressed = name === group && !onPackages();
+    const button = el("button", { type: "button", "aria-pressed": String(pressed) }, name, el("b", {}, String(count)));
     button.hidden = !count && name !== "All" && name !== group;
-    button.addEventListener("click", () => { group = name; draw(); focusFilter(name); });
+    button.addEventListener("click", () => { group = name; toStudies(); draw(); focusFilter(name); });
     return button;
   }));
 }
@@ -305,29 +291,9 @@ function buttons(study) {
   return made.length ? [el("div", { class: "buttons" }, ...made)] : [];
 }
 
-function confirm(title, text, label, needed) {
-  $("ask-title").textContent = title;
-  $("ask-text").textContent = text;
-  $("ask-yes").textContent = label;
-  $("ask-who").value = sessionStorage.getItem("who") ?? "";
-  $("ask-why").value = "";
-  $("ask-who").required = $("ask-why").required = needed;
-  const dialog = $("ask");
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => {
-    if (dialog.returnValue !== "yes") return resolve(null);
-    sessionStorage.setItem("who", $("ask-who").value);
-    return resolve({ who: $("ask-who").value, why: $("ask-why").value });
-  }, { once: true }));
-}
-
 async function press(study, name, body, label) {
-  const who = body.who ?? sessionStorage.getItem("who") ?? "";
   try {
-    const moved = await ask(`/studies/${study.study_instance_uid}/${name}`, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, who }),
-    });
+    const moved = await send(`/studies/${study.study_instance_uid}/${name}`, body);
     say(`${label}: done, the study is ${moved.state}`);
     take([moved]);
   } catch (error) {
@@ -337,8 +303,19 @@ async function press(study, name, body, label) {
 
 /* Start */
 
+const onPackages = () => location.hash === "#/packages";
+
+function toStudies() {
+  if (onPackages()) location.hash = "#/";
+}
+
 function route() {
   const uid = decodeURIComponent(location.hash.match(/^#\/studies\/(.+)$/)?.[1] ?? "");
+  $("main").hidden = onPackages();
+  $("to-packages").setAttribute("aria-current", onPackages() ? "page" : "false");
+  if (onPackages()) showPackages(settings.allow_actions);
+  else hidePackages();
+  drawFilters();
   if (uid) open(uid);
   else if (opened) close();
 }
@@ -362,6 +339,7 @@ function tick() {
 }
 
 $("search").addEventListener("input", () => {
+  toStudies();
   query = $("search").value.trim();
   clearTimeout(load.timer);
   load.timer = setTimeout(load, 200);

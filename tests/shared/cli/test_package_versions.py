@@ -52,9 +52,12 @@ def test_a_quarantine_is_lifted_and_the_others_stay(tmp_path: Path, page: Path) 
         with book.write() as session:
             for name in (NAME, "other"):
                 session.add(Circuit(package=name, version="1.0.0", nonsense=3, open_until=QUARANTINED, reason="NaN"))
-        assert run(page, "lift", NAME) == (0, f"{NAME} 1.0.0: its runs go on")
+        assert run(page, "lift", NAME, "--reason", "mended") == (0, f"{NAME} 1.0.0: its runs go on")
         with book.read() as session:
             assert [key[0] for key in open_circuits(session)] == ["other"]
+            lifted = session.get_one(Circuit, (NAME, "1.0.0")).lifted
+        assert lifted.startswith("lifted by cli:")
+        assert lifted.endswith(": mended")
 
 
 def test_the_list_tells_what_part_each_version_has(tmp_path: Path, page: Path) -> None:
