@@ -117,8 +117,8 @@ REST = """\
   A place is mandatory (A.75.5), so a projection has none; a series whose images give
   positions and name no frame of reference gets one of its own (C.7.4.1.1.1 gives each series one, A.75 does not ask
   for the source's), which no other object shares.
-- SC: RGB, 1600 x 1200; with `sc_flavour = "multi-frame"`, where several images show a finding, Multi-frame True Color
-  Secondary Capture of at most 60 frames, 1024 x 768: a score's worst images first, others in the order of the slices.
+- SC: RGB, 1600 x 1300; with `sc_flavour = "multi-frame"`, where several images show a finding, Multi-frame True Color
+  Secondary Capture of at most 60 frames, 1024 x 832: a score's worst images first, others in the order of the slices.
   Frame Increment Pointer is Page Number Vector; Source Image Sequence names the images in the order of the frames.
 - DERIVED: images that a package derived of the source's, each on the grid, at the place and in the frame of reference
   of its source, with the source's instance number where these tell images apart. SOP class of the source for MR, CT,

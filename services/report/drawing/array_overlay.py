@@ -9,21 +9,27 @@ from PIL import Image, ImageColor
 from services.report.drawing.palette import GREEN, SKY, VERMILLION, YELLOW, Colour
 from services.report.drawing.patch_overlay import overlay as evidence
 from services.report.drawing.placed_picture import Placed
-from services.report.placed_arrays import Box
 from shared.findings import HeatMap, PatchMap, Segmentation
 
 _COLOURS = (VERMILLION, SKY, YELLOW, GREEN)  # as in the segmentation
 _STRENGTH = 0.5  # the image stays visible below
 
 
-def overlay(finding: Segmentation | HeatMap, plane: NDArray[Any], box: Box | None, placed: Placed) -> Image.Image:
-    """RGBA of the placed picture's size, from one plane of the finding's array; without a `box` it is the image's."""
+def strongest_of(values: NDArray[Any]) -> float:
+    """The value of a heat map that is drawn at full strength: its largest in size, over all its planes."""
+    return float(np.abs(values).max()) or 1.0
+
+
+def overlay(finding: Segmentation | HeatMap, values: NDArray[Any], n: int, placed: Placed) -> Image.Image:
+    """RGBA of the placed picture's size, from the `n`th plane of the finding's array."""
+    plane, box = values[n], finding.placed.boxes[n] if finding.placed.boxes else None
     if isinstance(finding, Segmentation):
         return _segments(finding, plane, placed)
     rows, columns = plane.shape
     logits = tuple(tuple(float(v) for v in row) for row in plane)
     image = finding.placed.images[0]
-    return evidence(PatchMap(image=image, logits=logits, box=box or (0, 0, columns, rows)), placed)
+    patches = PatchMap(image=image, logits=logits, box=box or (0, 0, columns, rows))
+    return evidence(patches, placed, strongest_of(values))
 
 
 def colour_of(finding: Segmentation, n: int) -> Colour:

@@ -1,8 +1,6 @@
 """What stands below the pictures of a reading: the probability with its threshold, keys of colours, words."""
 
-import numpy as np
-
-from services.report.drawing.array_overlay import colour_of
+from services.report.drawing.array_overlay import colour_of, strongest_of
 from services.report.drawing.canvas import Box, Canvas
 from services.report.drawing.palette import INK, LINE, MUTED, SKY
 from services.report.drawing.patch_overlay import draw_key, strength
@@ -15,8 +13,8 @@ _ROW = 40
 _KEYED = 6  # segments with a key of their own; the report names all of them
 
 
-def draw_below(canvas: Canvas, facts: RunFacts, finding: Finding, plane: int, box: Box) -> None:
-    """Draws what belongs to the finding in `box`; `plane` is the shown one, of a finding with an array."""
+def draw_below(canvas: Canvas, facts: RunFacts, finding: Finding, box: Box) -> None:
+    """Draws what belongs to the finding in `box`."""
     left, top, right, _ = box
     half = (right - left - 90) / 2
     key = left + half + 90, top + 36, right, top + 64
@@ -33,8 +31,15 @@ def draw_below(canvas: Canvas, facts: RunFacts, finding: Finding, plane: int, bo
     text = f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "")
     canvas.paragraph((left, top + 10), text, 32, words[0], words[1], INK)
     if isinstance(finding, HeatMap):
-        shown = np.asarray(read_placed(facts, finding.placed)[plane])
-        draw_key(canvas, key, strength(shown), "" if finding.unit == "1" else finding.unit)
+        _draw_key_of_map(canvas, facts, finding, key)
+
+
+def _draw_key_of_map(canvas: Canvas, facts: RunFacts, finding: HeatMap, box: Box) -> None:
+    """Full colour is the map's own largest value, however weak it is: so the key names the range that it lies in."""
+    values = read_placed(facts, finding.placed)
+    of = f"(range {finding.range[0]:g} to {finding.range[1]:g})" if finding.range else ""
+    unit = "" if finding.unit == "1" else finding.unit
+    draw_key(canvas, box, strongest_of(values), unit, of, signed=bool(values.min() < 0))
 
 
 def _draw_segments(canvas: Canvas, finding: Segmentation, box: Box) -> None:

@@ -1,4 +1,7 @@
-"""What every page has: title and verdict above, gates, package and use mark below."""
+"""What every page has: title and verdict above, gates, package and use mark below.
+
+Viewers write in the corners of a picture, over it: nothing stands in the uppermost rows.
+"""
 
 from collections.abc import Sequence
 
@@ -7,21 +10,22 @@ from services.report.drawing.fonts import length, printable
 from services.report.drawing.palette import BACKGROUND, INK, LINE, MUTED, PANEL, VERDICTS, YELLOW
 from shared.store import GateResult
 
-WIDTH, HEIGHT, EDGE = 1600, 1200, 44
-TOP, BOTTOM = 172, 1062  # between them is the finding's own room
+WIDTH, HEIGHT, EDGE = 1600, 1300, 44
+ABOVE = 100  # left to what viewers write
+TOP, BOTTOM = ABOVE + 172, ABOVE + 1062  # between them is the finding's own room
 
 
 def heading(canvas: Canvas, title: str, subtitle: str, number: str, word: str, verdict: str) -> None:
     """Title and subtitle at left; at right the number and the verdict's badge."""
-    canvas.draw.rectangle((0, 0, WIDTH, TOP - 24), fill=PANEL)
+    canvas.draw.rectangle((0, ABOVE, WIDTH, TOP - 24), fill=PANEL)
     canvas.draw.rectangle((0, TOP - 27, WIDTH, TOP - 24), fill=VERDICTS[verdict])
-    left = canvas.pill(WIDTH - EDGE, 32, word, verdict)
+    left = canvas.pill(WIDTH - EDGE, ABOVE + 32, word, verdict)
     size = 60
     width = length(printable(number), size)
-    canvas.text((left - 32, 74), number, size, INK, anchor="rm", bold=True)
+    canvas.text((left - 32, ABOVE + 74), number, size, INK, anchor="rm", bold=True)
     room = left - 32 - width - 48 - EDGE
-    canvas.text((EDGE, 52), title, 50, INK, anchor="lm", room=room, bold=True)
-    canvas.text((EDGE, 112), subtitle, 32, MUTED, anchor="lm", room=room)
+    canvas.text((EDGE, ABOVE + 52), title, 50, INK, anchor="lm", room=room, bold=True)
+    canvas.text((EDGE, ABOVE + 112), subtitle, 32, MUTED, anchor="lm", room=room)
 
 
 def footing(canvas: Canvas, gates: Sequence[GateResult], use_mark: str, made_by: str, released: str = "") -> None:

@@ -63,7 +63,7 @@ def _name(number: int, frame: int | None, alone: bool) -> str:
 
 
 def draw_page(facts: RunFacts, finding: QualityScore, image: SourceImage | None = None) -> Image.Image:
-    """The page, 1600 by 1200, with the slice to look at large, or `image`."""
+    """The page, 1600 by 1300, with the slice to look at large, or `image`."""
     canvas = Canvas(WIDTH, HEIGHT)
     count = len(finding.instances)
     subtitle = f"{finding.code.meaning} · {count} image{'s' if count != 1 else ''}"

@@ -33,7 +33,7 @@ _BAR = 122
 
 
 def draw_page(facts: RunFacts, finding: Drawn, of_series: SourceImage | None = None) -> Image.Image:
-    """The page, 1600 by 1200, about the image that shows the finding best, or about one `of_series`, which it names.
+    """The page, 1600 by 1300, about the image that shows the finding best, or about one `of_series`, which it names.
 
     Raises:
         KeyError: the image's picture is not among the facts.
@@ -49,8 +49,7 @@ def draw_page(facts: RunFacts, finding: Drawn, of_series: SourceImage | None = N
     regions = [r for r in regions_of(finding) if r.image == image]
     name = f", {image_name(facts, image)}" if of_series else ""
     _draw_pair(canvas, facts, image, finding, regions, boxes, f"As received{name}")
-    plane = finding.placed.images.index(image) if isinstance(finding, Segmentation | HeatMap) else 0
-    draw_below(canvas, facts, finding, plane, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
+    draw_below(canvas, facts, finding, (EDGE, BOTTOM - _BAR, WIDTH - EDGE, BOTTOM))
     gates = facts.gates_of(image.series_instance_uid)
     made_by = f"Isocenter · {finding.package} {finding.version}"
     footing(canvas, gates, use_mark(facts), made_by, facts.released)
@@ -87,9 +86,8 @@ def _draw_pair(
     spot = _above_caption(boxes[1])
     over = overlay(patch_map, fit(picture, spot)) if patch_map else None
     if isinstance(finding, Segmentation | HeatMap):
-        plane = finding.placed.images.index(image)
-        grid = finding.placed.boxes[plane] if finding.placed.boxes else None
-        over = array_overlay(finding, read_placed(facts, finding.placed)[plane], grid, fit(picture, spot))
+        values = read_placed(facts, finding.placed)
+        over = array_overlay(finding, values, finding.placed.images.index(image), fit(picture, spot))
     placed = place(canvas, picture, spot, over)
     for region in regions:
         _outline(canvas, placed, region, not isinstance(finding, Landmark) and not _is_line(finding))

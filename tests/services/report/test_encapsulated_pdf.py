@@ -61,7 +61,7 @@ def test_a_gates_score_and_reason_are_on_it(mr_facts: RunFacts, written: Write) 
 def test_it_has_the_picture(dx_facts: RunFacts, written: Write) -> None:
     ds = read(written, dx_facts)
     (page,) = PdfReader(BytesIO(ds.EncapsulatedDocument)).pages
-    assert [image.image.size for image in page.images] == [(1600, 1200)]
+    assert [image.image.size for image in page.images] == [(1600, 1300)]
     bare = read(written, replace(dx_facts, pictures={}))
     assert "present" in pages(bare)[0]
 

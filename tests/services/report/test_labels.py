@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from services.report.drawing.page import BOTTOM, TOP
 from services.report.drawing.reading_page import draw_page
 from services.report.facts import Picture, RunFacts
 from services.report.handlers import images_to_draw, report
@@ -132,9 +133,9 @@ def test_the_page_shows_the_segments_in_their_colours(pieces: Callable[..., Piec
     assert images == [facts.findings[0].placed.images[first]], "the plane with the most in it"
     grey = Picture(np.full(made.arrays["parts"].shape[1:], 100, np.uint8))
     page = np.asarray(draw_page(replace(facts, pictures={images[0]: grey}), facts.findings[0]))
-    colours = {tuple(c) for c in page[200:900].reshape(-1, 3)}
+    colours = {tuple(c) for c in page[TOP + 28 : BOTTOM - 162].reshape(-1, 3)}
     assert {(169, 105, 75), (93, 140, 167)} <= colours, "half mass or cyst, half grey"
-    keys = {tuple(c) for c in page[940:990].reshape(-1, 3)}
+    keys = {tuple(c) for c in page[BOTTOM - 122 : BOTTOM - 72].reshape(-1, 3)}
     assert {(238, 110, 50), (86, 180, 233)} <= keys, "below it, what each colour is"
 
 

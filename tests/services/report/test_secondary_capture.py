@@ -13,7 +13,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from services.report import secondary_capture
 from services.report.drawing import page
-from services.report.drawing.palette import YELLOW
+from services.report.drawing.palette import BACKGROUND, YELLOW
 from services.report.drawing.placed_picture import fit
 from services.report.drawing.reading_page import _BAR, _CAPTION
 from services.report.facts import CannotBuild, Picture, ResultObject, RunFacts
@@ -73,6 +73,14 @@ def test_nothing_covers_the_radiograph(dx_facts: RunFacts) -> None:
     wanted = np.asarray(picture.resize((placed.width, placed.height), Image.Resampling.BICUBIC))
     seen = drawn[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width]
     assert (seen[:-1, :-1] == wanted[:-1, :-1]).all()
+
+
+def test_nothing_stands_where_viewers_write(dx_facts: RunFacts, mr_facts: RunFacts) -> None:
+    """OHIF 3.13 writes date and series over the picture, down to a twelfth of its height."""
+    for facts in (dx_facts, mr_facts):
+        drawn = np.asarray(secondary_capture.draw_page(facts, facts.findings[0]))
+        assert (drawn[: page.HEIGHT // 13] == BACKGROUND).all()
+        assert page.HEIGHT // 13 <= page.ABOVE
 
 
 def test_a_region_is_outlined_at_its_place(dx_facts: RunFacts) -> None:
