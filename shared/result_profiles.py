@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from shared.uids import derived_uuid
 
-DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "DERIVED", "NASR"]
+DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "DERIVED", "GSPS", "NASR"]
 NOTICE: DicomKind = "NASR"  # says that there is no result, and why
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
@@ -153,8 +153,9 @@ class Wanted(FlavourSettings):
     (pictures only) or "reporting"; the settings below come before it."""
     objects: list[ResultKind] = Field(default=[])
     """Which objects go there: SR (report), SC (picture), KOS (key images), PDF (page), SEG (segmentation), PM
-    (parametric map of a heat map), DERIVED (images that a package made of the source's), NASR (the report that a run
-    was held or has failed, and why); ORU to MLLP. Empty: the profile's, else SR and SC, or ORU."""
+    (parametric map of a heat map), DERIVED (images that a package made of the source's), GSPS (outlines over the
+    images themselves, for viewers that draw presentation states), NASR (the report that a run was held or has failed,
+    and why); ORU to MLLP. Empty: the profile's, else SR and SC, or ORU."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from services.report.source_display import Display
 from shared.findings import ArrayFile, Finding, QualityScore, SourceImage
 from shared.imaging.planes import Plane
 from shared.result_profiles import DICOM_KINDS, Flavour
@@ -62,6 +63,7 @@ class RunFacts:
     sources: list[Dataset] = field(default_factory=list)  # `clean_header` of each instance of the run's series
     pictures: Mapping[SourceImage, Picture] = field(default_factory=dict)
     planes: Mapping[SourceImage, Plane] = field(default_factory=dict)  # of images with regions, where they have one
+    displays: Mapping[SourceImage, Display] = field(default_factory=dict)  # of grey images with regions
     series_number: int = 9000  # the results of this run are numbered from the next one
     institution_name: str = ""
     predecessors: list[Predecessor] = field(default_factory=list)

@@ -16,7 +16,7 @@ from shared.study import Failure
 from shared.uids import derived_uid, derived_uuid
 
 MANUFACTURER = "Isocenter"
-SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7, "DERIVED": 8}
+SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7, "DERIVED": 8, "GSPS": 9}
 FLAVOURS_APART = 1000  # in series numbers
 ALONE = ("SEG", "PM")  # of these each has a series of its own: viewers show one of a series
 _SERIES_APART = 100  # in series numbers, of one kind and flavour

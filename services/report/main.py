@@ -12,10 +12,11 @@ from services.report.book import Rows, enter_deliveries, read_rows, without_told
 from services.report.facts import Outcome, ResultObject, RunFacts
 from services.report.handlers import Report, images_to_draw, report
 from services.report.identity import HELD_NUMBER, sop_instance_uid_of
-from services.report.planes import images_with_places, read_planes
+from services.report.planes import images_with_places, images_with_regions, read_planes
 from services.report.result_files import write_results
 from services.report.result_kinds import most_flavours
 from services.report.settings import Settings
+from services.report.source_display import read_displays
 from services.report.source_files import read_pictures, read_sources
 from shared.arrays import read_array
 from shared.findings import Embedding, Finding, load_findings
@@ -80,6 +81,7 @@ class Reporter:
             title=manifest.package.title if manifest else rows.run.package, order=rows.order,
             gate_results=rows.gate_results, sources=read_sources(list(paths.values())),
             pictures=pictures, planes=read_planes(images_with_places(findings), paths),
+            displays=read_displays(images_with_regions(findings), paths),
             series_number=rows.first_series_number, institution_name=self.core.institution_name,
             predecessors=rows.predecessors,
             read=read, corrects=rows.corrects, released=rows.released,

@@ -30,7 +30,7 @@ from services.report.measures import Measure, area_of, length_of
 from services.report.region_coordinates import between_images, coordinates_of, region_item
 from services.report.segment_groups import segment_group, unplaced_group
 from services.report.statements import least_asked_for
-from services.report.tracking import Tracking, of_segment, place_of
+from services.report.tracking import Tracking, of_region, of_segment, place_of
 from shared.findings import (
     Classification,
     Concepts,
@@ -146,9 +146,8 @@ class Groups:
 
     @_of_finding.register
     def _landmark(self, finding: Landmark) -> list[AnyGroup]:
-        labels = [region.label for region in finding.regions]
         return [
-            self._region(finding, r, n, self._place_numbers(r), outlines=False, unique=labels.count(r.label) == 1)
+            self._region(finding, r, n, self._place_numbers(r), outlines=False)
             for n, r in enumerate(finding.regions, start=1)
         ] or [self._whole(finding, [], [])]
 
@@ -270,18 +269,10 @@ class Groups:
         return self._region(finding, region, number, measures or list(map(Measure, fallback)))
 
     def _region(
-        self, finding: Finding, region: Region, number: int, measures: Sequence[Measure], outlines: bool = True,
-        unique: bool = False,
-    ) -> PlanarROIMeasurementsAndQualitativeEvaluations:  # fmt: skip
-        """One region; it is the same in another study only where its label is `unique` in the finding."""
-        name = f"{finding.name} {region.label or number}"
-        if unique and region.label:
-            tracking = self._tracking.of(finding, name, region.label, place=place_of([region.image]))
-        else:
-            key = (finding.name, "region", *place_of([region.image]), str(number))
-            tracking = self._tracking.in_run(name, *key)
+        self, finding: Finding, region: Region, number: int, measures: Sequence[Measure], outlines: bool = True
+    ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
         return PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking,
+            of_region(self._tracking, finding, region, number),
             referenced_region=region_item(self._facts, region, outlines),
             finding_type=codes.concept(finding.code),
             algorithm_id=algorithm(finding),

@@ -1,12 +1,18 @@
 """Geometry of a region: what can be computed again from the polyline and the spacing stored with it."""
 
-from shared.findings import Finding, Region
+from shared.findings import Finding, Landmark, Measurement, Region
 
 
 def regions_of(finding: Finding) -> tuple[Region, ...]:
     """The finding's regions; of kinds that have none, none."""
     regions: tuple[Region, ...] = getattr(finding, "regions", ())
     return regions
+
+
+def encloses(finding: Finding) -> bool:
+    """Whether the finding's lines go around something; a landmark's, a length's or an angle's stand for themselves."""
+    is_line = isinstance(finding, Measurement) and finding.geometry in ("length", "angle")
+    return not isinstance(finding, Landmark) and not is_line
 
 
 def area_pixels(points: tuple[tuple[float, float], ...]) -> float:

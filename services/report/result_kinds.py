@@ -14,6 +14,7 @@ from pydicom.uid import (
     UID,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
     JPEGLSLossless,
     KeyObjectSelectionDocumentStorage,
     RLELossless,
@@ -26,6 +27,7 @@ from services.report import (
     key_objects,
     not_analysed,
     parametric_map,
+    presentation_state,
     secondary_capture,
     segmentation,
 )
@@ -46,6 +48,7 @@ BUILDERS: dict[str, Builder] = {
     key_objects.KIND: key_objects.build,
     encapsulated_pdf.KIND: encapsulated_pdf.build,
     derived_images.KIND: derived_images.build,
+    presentation_state.KIND: presentation_state.build,
 }
 UNREAD: dict[str, Builder] = {not_analysed.KIND: not_analysed.build}
 SOP_CLASSES: dict[str, tuple[str, ...]] = {
@@ -56,6 +59,7 @@ SOP_CLASSES: dict[str, tuple[str, ...]] = {
     segmentation.KIND: segmentation.SOP_CLASSES,
     parametric_map.KIND: parametric_map.SOP_CLASSES,
     derived_images.KIND: derived_images.SOP_CLASSES,
+    presentation_state.KIND: (GrayscaleSoftcopyPresentationStateStorage,),
     not_analysed.KIND: tuple(dicom_sr.SOP_CLASSES.values()),
 }
 SYNTAXES: dict[TransferSyntax, str] = {

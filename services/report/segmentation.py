@@ -25,6 +25,7 @@ from services.report.placed_arrays import on_layers, step_of
 from services.report.planes import images_with_regions
 from services.report.plates import Plates, plates_of
 from services.report.rasters import mask_of
+from services.report.regions import encloses
 from services.report.text import UTF_8
 from services.report.tracking import Tracking, of_segment
 from shared import findings
@@ -62,8 +63,7 @@ def build(facts: RunFacts) -> list[Dataset]:
 
 def _has_outlines(finding: Outlined) -> bool:
     """A line encloses nothing, and a window not what was found."""
-    is_line = isinstance(finding, Measurement) and finding.geometry in ("length", "angle")
-    return not is_line and any(not region.window for region in finding.regions)
+    return encloses(finding) and any(not region.window for region in finding.regions)
 
 
 def _outlines(facts: RunFacts, outlined: list[Outlined], plates: Plates, number: int) -> Dataset:

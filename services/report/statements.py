@@ -6,7 +6,7 @@ from functools import singledispatch
 from services.report.facts import RunFacts
 from services.report.group_parts import percent
 from services.report.measures import length_mm, spacing_at
-from services.report.regions import area_mm2
+from services.report.regions import area_mm2, regions_of
 from shared.findings import (
     Classification,
     DerivedImage,
@@ -64,6 +64,22 @@ def statements(facts: RunFacts, finding: Finding) -> list[Statement]:
     site = f"site: {finding.site.in_words}" if finding.site else ""
     remark = ", ".join(filter(None, [site, first.remark, *said_of_itself(finding)]))
     return [Statement(first.subject, first.value, remark), *others]
+
+
+def of_regions(facts: RunFacts, finding: Finding) -> list[str]:
+    """What stands beside each region of the finding in an image: its name, with its own number where it has one."""
+    regions = regions_of(finding)
+    if isinstance(finding, Measurement) and finding.geometry:
+        said = [_measurement(finding, facts)[0], *(Statement(r.label or finding.name, "") for r in regions[1:])]
+    elif isinstance(finding, Landmark):
+        said = _landmark(finding, facts)[1:]
+    else:
+        said = [_region(facts, finding.name, region, n) for n, region in enumerate(regions, start=1)]
+    named = [
+        (one.subject + (" (where it looked)" if r.window else ""), one.value)
+        for one, r in zip(said, regions, strict=True)
+    ]
+    return [": ".join(filter(None, parts)) for parts in named]
 
 
 @singledispatch
@@ -173,16 +189,18 @@ def _key_image(finding: KeyImage, _facts: RunFacts) -> list[Statement]:
 
 def _regions(facts: RunFacts, name: str, regions: tuple[Region, ...]) -> list[Statement]:
     """One line for each region that has an area or a confidence."""
-    lines = []
-    for count, region in enumerate(regions, start=1):
-        spacing, title = spacing_at(facts, region), f"{name} {region.label or count}"
-        area = area_mm2(region, spacing[1]) if spacing else None
-        if spacing and area is not None:
-            remark = ", ".join(filter(None, [f"by {spacing[0]}", _sure(region)]))
-            lines.append(Statement(f"{title}, area", quantity(round(area, 2), "mm2", 2), remark))
-        elif region.confidence is not None:
-            lines.append(Statement(title, "marked", _sure(region)))
-    return lines
+    lines = [_region(facts, name, region, count) for count, region in enumerate(regions, start=1)]
+    return [line for line in lines if line.value]
+
+
+def _region(facts: RunFacts, name: str, region: Region, count: int) -> Statement:
+    """The region's area, else that it is marked; without a value where there is neither a size nor a confidence."""
+    spacing, title = spacing_at(facts, region), f"{name} {region.label or count}"
+    area = area_mm2(region, spacing[1]) if spacing else None
+    if spacing and area is not None:
+        remark = ", ".join(filter(None, [f"by {spacing[0]}", _sure(region)]))
+        return Statement(f"{title}, area", quantity(round(area, 2), "mm2", 2), remark)
+    return Statement(title, "" if region.confidence is None else "marked", _sure(region))
 
 
 def _sure(region: Region) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from highdicom.sr import TrackingIdentifier
 
 from services.report.facts import RunFacts
-from shared.findings import Finding, Segment, Segmentation, SourceImage
+from services.report.regions import regions_of
+from shared.findings import Finding, Landmark, Measurement, Region, Segment, Segmentation, SourceImage
 from shared.uids import derived_uid
 
 
@@ -39,6 +40,20 @@ class Tracking:
 def of_segment(tracking: Tracking, finding: Segmentation, segment: Segment) -> TrackingIdentifier:
     """Of a segment, in the report and in the segmentation."""
     return tracking.of(finding, f"{finding.name} {segment.name}", segment.name, place=place_of(finding.sources))
+
+
+def of_region(tracking: Tracking, finding: Finding, region: Region, number: int) -> TrackingIdentifier:
+    """Of a finding's `number`th region (1-based), in the report and in the presentation state: of a number that is
+    computed from its lines the number's own; of a landmark's region the same in another study where its label is the
+    only one."""
+    if isinstance(finding, Measurement) and finding.geometry in ("length", "angle", "area"):
+        return tracking.of(finding, finding.name, place=place_of(finding.sources))
+    title = f"{finding.name} {region.label or number}"
+    place = place_of([region.image])
+    labels = [other.label for other in regions_of(finding)]
+    if isinstance(finding, Landmark) and region.label and labels.count(region.label) == 1:
+        return tracking.of(finding, title, region.label, place=place)
+    return tracking.in_run(title, finding.name, "region", *place, str(number))
 
 
 def place_of(images: Sequence[SourceImage]) -> list[str]:

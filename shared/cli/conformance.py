@@ -131,6 +131,14 @@ REST = """\
   others have none (1, 0, US). The larger the brighter: MONOCHROME2. A source without a frame of reference gets the one
   that PM makes up for it. The use mark stands in Series Description, Image Comments, Content Qualification
   (RESEARCH, of enhanced classes) and, unless `derived_mark = "words"`, in the lowest tenth of the rows, in letters.
+- GSPS: POLYLINE, POINT and CIRCLE (around a point) in PIXEL units, each with Tracking ID and Tracking UID of its group
+  in the SR; text objects with the same numbers, anchored at them; one text object at the lower edge (DISPLAY units).
+  One graphic layer, named after the package, with a recommended CIELab and grayscale value. Displayed area: the whole
+  image, SCALE TO FIT, with the source's pixel spacing or aspect. Modality LUT, VOI LUT or window (the first of
+  several; where there is none, by the values) and polarity (MONOCHROME1: INVERSE) are the source's. One for each
+  group of images of one series, size, modality LUT and polarity; frames by their numbers. Content Label
+  `AI_FINDINGS`. Grey images only. Display shutters, overlays and turns of the source's own presentation are not
+  taken over. No ready profile asks for it: AIR's encodings are SR, SEG, PM and KOS, and OHIF 3.13 draws none.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.

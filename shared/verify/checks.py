@@ -1,7 +1,7 @@
 """What must agree in a run's objects; each check gives what differs, in words, and counts what it looked at."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from math import isclose
@@ -12,6 +12,7 @@ from shared.verify.between_images import bounds, is_between
 from shared.verify.derived import derived_series, place_differences, value_differences
 from shared.verify.folder import Run
 from shared.verify.geometry import COMPUTED, compute
+from shared.verify.presentation import differences, same
 from shared.verify.report_numbers import (
     Group,
     Number,
@@ -44,6 +45,7 @@ def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
             continue
         check_messages(path.name, groups_of(report), run, outcome)
         check_pages(path.name, groups_of(report), run, outcome)
+        check_presentations(path.name, groups_of(report), run, outcome)
     check_derived(run, images or {}, outcome)
     if images is not None:
         known = {**images, **{str(ds.SOPInstanceUID): ds for ds in run.documents.values()}}
@@ -123,7 +125,7 @@ def check_messages(name: str, groups: Iterable[Group], run: Run, outcome: Outcom
             continue  # it was sent before there was a report
         for said, code, value in _observed(message):
             outcome.compared += 1
-            if not any(name == code and _same(exact, value) for name, exact in numbers):
+            if not any(name == code and same(exact, value) for name, exact in numbers):
                 outcome.differs.append(f"{path.name}: {said} {value:g} is not in {name}")
 
 
@@ -159,7 +161,7 @@ def check_pages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) 
         printed = _printed(ds)
         for meaning, value, _ in sorted(numbers):
             outcome.compared += 1
-            if not any(_same(value, number) for number in printed):
+            if not any(same(value, number) for number in printed):
                 outcome.differs.append(f"{path.name}: {meaning} {value:g} of {name} is not on the page")
 
 
@@ -171,9 +173,11 @@ def _printed(ds: Dataset) -> list[float]:
     return [float(token) for token in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\d)", text)]
 
 
-def _same(exact: float, printed: float) -> bool:
-    """Whether `printed` is `exact`, rounded to three digits behind the point, or two from 10 on."""
-    return isclose(exact, printed, rel_tol=1e-9, abs_tol=0.000501 if abs(exact) < 10 else 0.00501)
+def check_presentations(name: str, groups: Sequence[Group], run: Run, outcome: Outcome) -> None:
+    """What is drawn over the images are the report's outlines, with its numbers."""
+    for path, ds in run.of_modality("PR").items():
+        outcome.compared += 1
+        outcome.differs += [f"{path.name}: {said}" for said in differences(ds, groups, name)]
 
 
 def check_references(name: str, ds: Dataset, known: Mapping[str, Dataset], outcome: Outcome) -> None:

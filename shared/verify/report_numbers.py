@@ -12,7 +12,7 @@ _AREA, _LENGTH, _VOLUME = ("42798000", "SCT"), ("410668003", "SCT"), ("118565006
 _MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
 _FINDING, _COORDINATES = "121071", ("SCOORD", "SCOORD3D")
 _SEGMENT = ("121191", "121214")  # referenced segment, or frame of one
-_TRACKING, _HORIZONTAL, _VERTICAL = "112039", "111026", "111066"
+_TRACKING, _TRACKING_UID, _HORIZONTAL, _VERTICAL = "112039", "112040", "111026", "111066"
 _POSITION = ("110901", "110902", "110903")
 _ORIENTATION = ("110904", "110905", "110906", "110907", "110908", "110909")  # of the row, then of the column
 Point = tuple[float, ...]
@@ -63,6 +63,7 @@ class Group:
     numbers: list[Number] = field(default_factory=list)
     outlines: list[Outline] = field(default_factory=list)
     segments: list[tuple[str, int]] = field(default_factory=list)  # SOP Instance UID and number
+    tracking_uid: str = ""
 
 
 def code_of(item: Dataset) -> tuple[str, str]:
@@ -97,12 +98,13 @@ def _group(item: Dataset) -> Group:
     children = item.get("ContentSequence") or []
     name = next((str(c.get("TextValue", "")) for c in children if code_of(c)[0] == _TRACKING), "")
     numbers = [_number(c) for c in children if c.get("ValueType") == "NUM" and c.get("MeasuredValueSequence")]
+    uid = next((str(c.get("UID", "")) for c in children if code_of(c)[0] == _TRACKING_UID), "")
     found = [child for child in items_of(item) if child.get("ValueType") in _COORDINATES]
     about = (c.ConceptCodeSequence[0] for c in children if code_of(c)[0] == _FINDING and c.get("ConceptCodeSequence"))
     finding = next((value_of(code) for code in about), "")
     pointing = [c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] in _SEGMENT]
     segments = [(str(r.ReferencedSOPInstanceUID), int(r.ReferencedSegmentNumber)) for r in pointing]
-    return Group(name, finding, numbers, [_outline(child) for child in found], segments)
+    return Group(name, finding, numbers, [_outline(child) for child in found], segments, uid)
 
 
 def _number(item: Dataset) -> Number:

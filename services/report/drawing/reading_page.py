@@ -15,12 +15,11 @@ from services.report.facts import RunFacts
 from services.report.identity import use_mark
 from services.report.image_names import image_name
 from services.report.placed_arrays import read_placed
-from services.report.regions import closed, regions_of
+from services.report.regions import closed, encloses, regions_of
 from services.report.statements import measured_value
 from shared.findings import (
     Classification,
     HeatMap,
-    Landmark,
     Measurement,
     OrdinalGrade,
     Region,
@@ -75,7 +74,7 @@ def _draw_pair(
     patch_map, picture = finding.patch_map if isinstance(finding, Classification) else None, facts.pictures[image]
     captions = received, "Evidence by patch" if patch_map else "What was found"
     if regions:
-        what = "place{} marked" if isinstance(finding, Landmark) or _is_line(finding) else "region{} outlined"
+        what = "region{} outlined" if encloses(finding) else "place{} marked"
         found = "Where it looked" if regions[0].window else captions[1]
         captions = captions[0], f"{found}, {len(regions)} {what.format('s' if len(regions) != 1 else '')}"
     for box, caption in zip(boxes, captions, strict=True):
@@ -90,24 +89,20 @@ def _draw_pair(
         over = array_overlay(finding, values, finding.placed.images.index(image), fit(picture, spot))
     placed = place(canvas, picture, spot, over)
     for region in regions:
-        _outline(canvas, placed, region, not isinstance(finding, Landmark) and not _is_line(finding))
+        _outline(canvas, placed, region, encloses(finding))
 
 
 def _above_caption(box: Box) -> Box:
     return box[0], box[1], box[2], box[3] - _CAPTION + 8
 
 
-def _is_line(finding: Drawn) -> bool:
-    return isinstance(finding, Measurement) and finding.geometry in ("length", "angle")
-
-
-def _outline(canvas: Canvas, placed: Placed, region: Region, encloses: bool) -> None:
+def _outline(canvas: Canvas, placed: Placed, region: Region, is_outline: bool) -> None:
     """The region's line, dark below bright, so that it is seen on lung and on bone."""
     if region.graphic_type == "POINT":
         x, y = placed.point(*region.points[0])
         for radius, colour, width in ((17, BACKGROUND, 9), (16, YELLOW, 4)):
             canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
         return
-    points = [placed.point(*p) for p in (closed(region.points) if encloses else region.points)]
+    points = [placed.point(*p) for p in (closed(region.points) if is_outline else region.points)]
     canvas.draw.line(points, BACKGROUND, 8, joint="curve")
     canvas.draw.line(points, YELLOW, 4, joint="curve")

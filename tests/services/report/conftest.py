@@ -15,6 +15,7 @@ from services.report.facts import ResultObject, RunFacts
 from services.report.planes import images_with_regions, read_planes
 from services.report.result_kinds import BUILDERS, build_objects
 from services.report.secondary_capture import images_to_draw
+from services.report.source_display import read_displays
 from services.report.source_files import read_pictures, read_sources
 from shared.findings import (
     Classification,
@@ -104,7 +105,10 @@ def facts_of(paths: list[Path], kind: str = "quality", run_id: str = "run-1") ->
     pictures, missing = read_pictures(images_to_draw(finding), {f.source.sop_instance_uid: f.path for f in frames})
     assert all("no pixel data" in reason or not frames for reason in missing)  # an image class without pixels
     files = {f.source.sop_instance_uid: f.path for f in frames}
-    return replace(facts, pictures=pictures, planes=read_planes(images_with_regions([finding]), files))
+    with_regions = images_with_regions([finding])
+    return replace(
+        facts, pictures=pictures, planes=read_planes(with_regions, files), displays=read_displays(with_regions, files)
+    )
 
 
 @pytest.fixture

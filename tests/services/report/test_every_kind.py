@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from services.report.facts import RunFacts
 from services.report.handlers import images_to_draw, report
-from services.report.planes import images_with_places, read_planes
+from services.report.planes import images_with_places, images_with_regions, read_planes
 from services.report.result_files import write_results
+from services.report.source_display import read_displays
 from services.report.source_files import read_pictures
 from services.report.source_header import spacing_of
 from shared.cli.main import app
@@ -46,8 +47,12 @@ def facts_of(build_facts: Callable[..., RunFacts], paths: list[Path]) -> tuple[R
     made = every_kind(frames, (spacing_of(base.sources[0]) or ("", None))[1])
     files = {f.source.sop_instance_uid: f.path for f in frames}
     pictures, _ = read_pictures(images_to_draw(made.findings, made.read), files)
-    planes = read_planes(images_with_places(made.findings), files)
-    return replace(base, findings=made.findings, pictures=pictures, planes=planes, read=made.read), made
+    facts = replace(
+        base, findings=made.findings, pictures=pictures, read=made.read,
+        planes=read_planes(images_with_places(made.findings), files),
+        displays=read_displays(images_with_regions(made.findings), files),
+    )  # fmt: skip
+    return facts, made
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from services.report.facts import RunFacts
 from services.report.handlers import images_to_draw, report
-from services.report.planes import images_with_places, read_planes
+from services.report.planes import images_with_places, images_with_regions, read_planes
 from services.report.result_files import write_results
+from services.report.source_display import read_displays
 from services.report.source_files import read_pictures
 from services.report.source_header import spacing_of
 from shared.arrays import write_array
@@ -61,7 +62,11 @@ DESTINATIONS = [
     Destination(name="ris", kind="mllp", host="h", port=2575),
 ]
 # images that lie nowhere have no map, and those without pixels can't be drawn
-NOWHERE = ("no PM: a parametric map lies in the patient", "no SC: none of the images")
+NOWHERE = (
+    "no PM: a parametric map lies in the patient",
+    "no SC: none of the images",
+    "no GSPS: a presentation state is of grey",
+)
 # its release knows the context group of before this code was added (PS3.16 CID 100)
 NEWER_THAN_PIXELMED = 'Code (43468-8,LN,"XR unspecified body region") not found in context group 100'
 PIXELMED = """
@@ -139,6 +144,7 @@ def run_of(base: RunFacts, frames: list[Frame], made: Made, package: str, title:
         base, run=run, title=title, findings=made.findings, read=made.read,
         pictures=read_pictures(images_to_draw(made.findings, made.read, DESTINATIONS), files)[0],
         planes=read_planes(images_with_places(made.findings), files),
+        displays=read_displays(images_with_regions(made.findings), files),
     )  # fmt: skip
 
 

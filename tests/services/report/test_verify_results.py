@@ -1,5 +1,6 @@
 """A folder of results that agrees passes; one number, outline or reference that was changed is found and named."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +95,34 @@ def _another_image(ds: Dataset) -> None:
     ].ReferencedSOPInstanceUID = "1.2.3"
 
 
+def _draw_elsewhere(ds: Dataset) -> None:
+    graphic = ds.GraphicAnnotationSequence[0].GraphicObjectSequence[0]
+    graphic.GraphicData = [v + 4.0 for v in graphic.GraphicData]
+
+
+def _say(ds: Dataset, number: int, before: str, after: str) -> None:
+    text = ds.GraphicAnnotationSequence[0].TextObjectSequence[number]
+    text.UnformattedTextValue, was = re.sub(before, after, text.UnformattedTextValue), text.UnformattedTextValue
+    assert was != text.UnformattedTextValue
+
+
+def _say_another_area(ds: Dataset) -> None:
+    _say(ds, 0, r": [\d.]+", ": 12.5")
+
+
+def _say_another_probability(ds: Dataset) -> None:
+    _say(ds, -1, "0.934", "0.931")
+
+
+def _leave_one_out(ds: Dataset) -> None:
+    annotation = ds.GraphicAnnotationSequence[0]
+    del annotation.GraphicObjectSequence[-1], annotation.TextObjectSequence[1]
+
+
+def _draw_on_another(ds: Dataset) -> None:
+    ds.GraphicAnnotationSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+
+
 @pytest.mark.parametrize(
     ("name", "how", "said"),
     [
@@ -103,6 +132,12 @@ def _another_image(ds: Dataset) -> None:
         ("SR_1.dcm", _another_probability, "probability of Opacity of lung 0.934 is not in SR_1.dcm"),
         ("SR_1.dcm", _another_probability, "PDF_1.dcm: Probability 0.931 of SR_1.dcm is not on the page"),
         ("SR_enhanced_1.dcm", _move_a_corner, "SR_enhanced_1.dcm"),
+        ("SR_1.dcm", _move_a_corner, "GSPS_1.dcm: opacity 1: what is drawn is no outline of SR_1.dcm"),
+        ("GSPS_1.dcm", _draw_elsewhere, "GSPS_1.dcm: opacity 1: what is drawn is no outline of SR_1.dcm"),
+        ("GSPS_1.dcm", _say_another_area, "GSPS_1.dcm: 12.5 is not in SR_1.dcm, but in 'opacity 1, area: 12.5 mm²'"),
+        ("GSPS_1.dcm", _say_another_probability, "GSPS_1.dcm: 0.931 is not in SR_1.dcm, but in 'Opacity of lung"),
+        ("GSPS_1.dcm", _leave_one_out, "GSPS_1.dcm: opacity 2 of SR_1.dcm is not drawn"),
+        ("GSPS_1.dcm", _draw_on_another, "GSPS_1.dcm: points to 1.2.3, which is not here"),
         ("KOS_1.dcm", _another_image, "KOS_1.dcm: points to 1.2.3, which is not here"),
     ],
 )
