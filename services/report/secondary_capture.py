@@ -45,10 +45,10 @@ def _images_on(finding: Finding, page: SourceImage) -> list[SourceImage]:
 
 
 def build(facts: RunFacts) -> list[Dataset]:
-    """The run's pictures, in the order of the findings.
+    """The run's pictures, in the order of the findings; none where these are of kinds that have no page.
 
     Raises:
-        CannotBuild: no source could be read, or no finding has an image that can be drawn.
+        CannotBuild: no source could be read, or no finding with a page has an image that can be drawn.
     """
     first_source(facts)
     facts = replace(facts, read=lru_cache(maxsize=1)(facts.read))  # each page of a finding asks for its array
@@ -58,7 +58,7 @@ def build(facts: RunFacts) -> list[Dataset]:
         _document(facts, finding, images, number)
         for number, (finding, images) in enumerate(((f, p) for f, p in pages if p), start=1)
     ]
-    if not made:
+    if not made and any(images_to_draw(finding, facts.read) for finding in facts.findings):
         raise CannotBuild("none of the images that the findings are about can be drawn")
     return made
 

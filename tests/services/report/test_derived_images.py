@@ -20,6 +20,7 @@ from pydicom.uid import (
 
 from services.report.derived_pixels import steps_for
 from services.report.facts import CannotBuild, ResultObject, RunFacts
+from services.report.handlers import report
 from services.report.planes import images_with_places, read_planes
 from services.report.result_kinds import BUILDERS, SOP_CLASSES, build_objects
 from services.report.source_files import read_sources
@@ -30,6 +31,7 @@ from shared.own_results import is_own_result
 from shared.phantoms import dicom
 from shared.phantoms.pet_dicom import pet_series
 from shared.result_profiles import Flavour
+from shared.settings import Destination
 from shared.use_marks import rows_of_mark
 from tests.images import write_enhanced
 from tests.services.report.findings_by_hand import Made, derived
@@ -131,6 +133,13 @@ def test_the_use_mark_stands_in_the_lowest_rows_alone(mr_facts: RunFacts, mr_pat
     assert len(set(marked[plain != marked])) == 2
     cleared = replace(facts, findings=[facts.findings[0].model_copy(update={"use_mark": ""})])
     assert (opened(written(cleared, Flavour())[3]).pixel_array == plain).all()
+
+
+def test_a_run_of_derived_images_alone_lacks_no_picture(mr_facts: RunFacts, mr_paths: list[Path]) -> None:
+    pacs = Destination(name="p", kind="dicom", host="h", port=104, ae_title="A", objects=["SC", "DERIVED"])
+    done = report(replace(deriving(mr_facts, mr_paths), pictures={}), [pacs])
+    assert done.missing == []
+    assert {result.kind for result in done.objects} == {"SR", "DERIVED"}
 
 
 def test_ct_is_in_hounsfield_units_by_its_rescale_and_windowed_as_its_source(
