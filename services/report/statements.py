@@ -50,7 +50,12 @@ def quantity(value: float, unit: str, digits: int) -> str:
 def said_of_itself(finding: Finding) -> list[str]:
     """What stands beside any finding: how sure it is, and what it was made without."""
     said = [] if finding.confidence is None else [f"confidence {number(percent(finding.confidence), 2)} %"]
-    return said + ([f"made without {', '.join(finding.missing)}"] if finding.missing else [])
+    return said + made_without(finding)
+
+
+def made_without(finding: Finding) -> list[str]:
+    """What the package could do without, and did."""
+    return [f"made without {', '.join(finding.missing)}"] if finding.missing else []
 
 
 def measured_value(finding: Measurement) -> str:

@@ -16,7 +16,7 @@ from services.report.identity import use_mark
 from services.report.image_names import image_name
 from services.report.placed_arrays import read_placed
 from services.report.regions import closed, encloses, regions_of
-from services.report.statements import measured_value
+from services.report.statements import made_without, measured_value
 from shared.findings import (
     Classification,
     HeatMap,
@@ -56,15 +56,16 @@ def draw_page(facts: RunFacts, finding: Drawn, of_series: SourceImage | None = N
 
 
 def _draw_heading(canvas: Canvas, facts: RunFacts, finding: Drawn) -> None:
+    what = ", ".join([finding.code.meaning, *made_without(finding)])
     if isinstance(finding, Classification):
         verdict = "present" if finding.present else "absent"
-        heading(canvas, facts.title, finding.code.meaning, f"{finding.probability:.1%}", verdict.upper(), verdict)
+        heading(canvas, facts.title, what, f"{finding.probability:.1%}", verdict.upper(), verdict)
     elif isinstance(finding, Measurement):
-        heading(canvas, facts.title, finding.code.meaning, measured_value(finding), "MEASURED", "measured")
+        heading(canvas, facts.title, what, measured_value(finding), "MEASURED", "measured")
     elif isinstance(finding, OrdinalGrade):
-        heading(canvas, facts.title, finding.code.meaning, finding.grades[finding.grade].name, "GRADED", "measured")
+        heading(canvas, facts.title, what, finding.grades[finding.grade].name, "GRADED", "measured")
     else:
-        heading(canvas, facts.title, finding.code.meaning, "", "MARKED", "measured")
+        heading(canvas, facts.title, what, "", "MARKED", "measured")
 
 
 def _draw_pair(

@@ -133,6 +133,15 @@ def test_a_page_tells_of_its_own_series(mr_facts: RunFacts) -> None:
     assert (silent != page_alone).any()
 
 
+def test_what_it_was_made_without_stands_beside_what_was_found(dx_facts: RunFacts) -> None:
+    finding = dx_facts.findings[0]
+    plain = np.asarray(secondary_capture.draw_page(dx_facts, finding))
+    without = finding.model_copy(update={"missing": ("lateral",)})
+    rows, _ = np.nonzero((np.asarray(secondary_capture.draw_page(dx_facts, without)) != plain).any(axis=2))
+    assert rows.size
+    assert rows.max() < page.TOP - 27, "in the heading alone"
+
+
 def test_who_released_it_stands_in_the_footer_alone(dx_facts: RunFacts, mr_facts: RunFacts) -> None:
     for facts in (dx_facts, mr_facts):
         plain = np.asarray(secondary_capture.draw_page(facts, facts.findings[0]))
