@@ -2,9 +2,9 @@
 
 A job names a `study`, a `series` by its description, what is waited for (the hues of `colours`, and `text`), and the
 `shot` that is kept in FOLDER as PNG, with the page's words as .txt beside it. A shot is taken when all of it is there
-and nothing moves any more, or when that was waited for in vain: whoever asked judges it. With `scroll` the images are
-scrolled meanwhile: OHIF shows a map that took its time to load only when it next draws the image. Errors of the page
-and refused requests are printed, and the exit code is 1.
+and nothing moves any more, or when that was waited for in vain: whoever asked judges it. The window changes its size a
+little meanwhile, and the series is opened once more: OHIF shows what took its time to load, a map or a report's
+regions, only when it next draws the image. Errors of the page and refused requests are printed, and the exit code is 1.
 """
 
 import io
@@ -58,7 +58,19 @@ def look(page, job, path):
     page.wait_for_load_state("networkidle", timeout=1000 * PATIENCE)
     until(page, lambda pixels: pixels[VIEWPORT].std() > 20)
     label.dispatch_event("dblclick")
-    pixels = until(page, lambda pixels: agreed(page) and shows(page, pixels[VIEWPORT], job))
+    opened = time.monotonic()
+
+    def ready(pixels):
+        if agreed(page) and shows(page, pixels[VIEWPORT], job):
+            return True
+        nonlocal opened
+        if time.monotonic() - opened > PATIENCE / 3:
+            label.dispatch_event("dblclick")
+            opened = time.monotonic()
+        draw_again(page)
+        return False
+
+    pixels = until(page, ready)
     Image.fromarray(pixels).save(path.with_suffix(".png"))
     path.with_suffix(".txt").write_text(page.inner_text("body"))
 
@@ -86,11 +98,13 @@ def agreed(page):
 
 def shows(page, pixels, job):
     colours = all(of_hue(pixels, colour).sum() >= ENOUGH for colour in job["colours"])
-    shown = colours and job["text"] in page.inner_text("body")
-    if job["scroll"] and not shown:
-        page.mouse.move(WINDOW["width"] / 2, WINDOW["height"] / 2)
-        page.mouse.wheel(0, 100)
-    return shown
+    return colours and job["text"] in page.inner_text("body")
+
+
+def draw_again(page):
+    page.set_viewport_size(WINDOW | {"height": WINDOW["height"] - 2})
+    page.wait_for_timeout(300)
+    page.set_viewport_size(WINDOW)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def round_trip(hospital, source, uid, pulled):
 
 def looked_at(hospital, shots, uid, series, colours, text=""):
     """The viewer draws the series: with these colours in it, and this text."""
-    job = {"study": uid, "series": series, "colours": colours, "text": text, "scroll": False, "shot": "seen"}
+    job = {"study": uid, "series": series, "colours": colours, "text": text, "shot": "seen"}
     hospital.hospital.look(shots, [job])
     with Image.open(shots / "seen.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))[VIEWPORT]

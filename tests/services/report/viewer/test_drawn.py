@@ -46,7 +46,7 @@ def screens(
         (folder / made.file_name).write_bytes(made.content)
     jobs = [
         {"study": facts.study.study_instance_uid, "series": series_description(facts, what), "colours": colours,
-         "text": text, "scroll": kind == "PM", "shot": kind}
+         "text": text, "shot": kind}
         for kind, (what, colours, text) in SERIES.items()
     ]  # fmt: skip
     with open_hospital(bench, hospital_home, shots) as hospital:
