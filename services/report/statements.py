@@ -123,8 +123,14 @@ def _grade(finding: OrdinalGrade, facts: RunFacts) -> list[Statement]:
 
 @_lines.register
 def _measurement(finding: Measurement, facts: RunFacts) -> list[Statement]:
-    line = Statement(finding.code.meaning, measured_value(finding), finding.name)
+    between = [_end_on(facts, finding, region) for region in finding.regions if region.graphic_type == "POINT"]
+    line = Statement(finding.code.meaning, measured_value(finding), ", ".join([finding.name, *between]))
     return [line] if finding.geometry else [line, *_regions(facts, finding.name, finding.regions)]
+
+
+def _end_on(facts: RunFacts, finding: Measurement, region: Region) -> str:
+    """Of a line that no single image shows, where one end is."""
+    return f"{region.label} near{_image_of(facts, finding, region).replace(',', '', 1) or ' another image'}"
 
 
 @_lines.register

@@ -1,6 +1,7 @@
 """Points that a network gives in a whole series, to the report: on the nearest images, and in the patient."""
 
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from pypdf import PdfReader
 from typer.testing import CliRunner
 
 from shared.cli.main import app
@@ -121,6 +123,7 @@ def test_a_length_between_images_from_triton_to_the_report(
         pytest.approx(point[:2], abs=1e-3) for point in ENDS
     ]  # fmt: skip
     assert "no single image shows it" in words_of(folder)
+    assert "end 1 near image 1, end 2 near image 3" in " ".join(text_of_pages(folder).split())
     agrees(folder)
     spoilt_is_told(folder, size.value, by=7.0)
 
@@ -203,18 +206,15 @@ def test_landmarks_lie_on_the_nearest_images_and_in_the_patient(
     told = [points[0] for _, _, points in coordinates(report)]
     expected = mm if destinations is IN_PATIENT else np.array(ENDS)[:, :2]
     assert np.array(told) == pytest.approx(expected, abs=1e-3)
-    text = "".join(page.extract_text() for page in _pages(folder))
+    text = text_of_pages(folder)
     assert "image 1" in text
     assert "image 3" in text
     agrees(folder)
 
 
-def _pages(folder: Path) -> Any:
-    from io import BytesIO
-
-    from pypdf import PdfReader
-
-    return PdfReader(BytesIO(pydicom.dcmread(next(folder.glob("PDF*.dcm"))).EncapsulatedDocument)).pages
+def text_of_pages(folder: Path) -> str:
+    document = pydicom.dcmread(next(folder.glob("PDF*.dcm"))).EncapsulatedDocument
+    return "".join(page.extract_text() for page in PdfReader(BytesIO(document)).pages)
 
 
 @pytest.mark.parametrize("destinations", [DESTINATIONS, IN_PATIENT], ids=["SCOORD", "SCOORD3D"])
