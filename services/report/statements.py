@@ -130,7 +130,7 @@ def _measurement(finding: Measurement, facts: RunFacts) -> list[Statement]:
 
 def _end_on(facts: RunFacts, finding: Measurement, region: Region) -> str:
     """Of a line that no single image shows, where one end is."""
-    return f"{region.label} near{_image_of(facts, finding, region).replace(',', '', 1) or ' another image'}"
+    return f"{region.label} near {_image_of(facts, finding, region) or 'another image'}"
 
 
 @_lines.register
@@ -144,19 +144,20 @@ def _place(facts: RunFacts, finding: Landmark, region: Region, count: int) -> St
     name, sure = f"{finding.name} {region.label or count}", _sure(region)
     if region.graphic_type == "POINT":
         column, row = (number(round(value, 2), 2) for value in region.points[0])
-        return Statement(name, f"column {column}, row {row}{_image_of(facts, finding, region)}", sure)
+        remark = ", ".join(filter(None, [_image_of(facts, finding, region), sure]))
+        return Statement(name, f"column {column}, row {row}", remark)
     size = length_mm(facts, region)
     return Statement(name, "marked" if size is None else quantity(size, "mm", 2), sure)
 
 
 def _image_of(facts: RunFacts, finding: Finding, region: Region) -> str:
-    """Which image a point is on, of a finding over several."""
+    """Which image a point is on, of a finding over several; empty where that is not told."""
     if len(finding.sources) < 2:
         return ""
     numbers = {str(ds.SOPInstanceUID): ds.get("InstanceNumber") for ds in facts.sources}
     counted = numbers.get(region.image.sop_instance_uid)
-    frame = f", frame {region.image.frame}" if region.image.frame else ""
-    return (f", image {counted}" if counted is not None else "") + frame
+    frame = f"frame {region.image.frame}" if region.image.frame else ""
+    return ", ".join(filter(None, [f"image {counted}" if counted is not None else "", frame]))
 
 
 @_lines.register
