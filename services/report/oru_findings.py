@@ -7,7 +7,7 @@ from pydicom.sr.coding import Code as Concept
 
 from services.report.codes import FINDING_SITE, LATERALITY, NOT_SURE, SIDES
 from services.report.group_parts import percent
-from services.report.statements import least_asked_for, number, said_of_itself, size_of
+from services.report.statements import least_asked_for, said_of_itself, size_of
 from shared.findings import (
     Classification,
     Code,
@@ -26,6 +26,7 @@ from shared.findings import (
     Segmentation,
 )
 from shared.hl7.text import escape
+from shared.quantities import number
 
 VERDICT_FLAGS = {"pass": "N", "warn": "L", "hold": "LL"}  # table 0078
 Said = tuple[dict[int, str], list[str]]

@@ -19,9 +19,10 @@ from services.report.identity import fill_body_part, fill_identity, first_source
 from services.report.key_images import frames_of
 from services.report.planes import images_with_regions
 from services.report.regions import closed, encloses, regions_of
-from services.report.statements import of_regions, quantity, statements
+from services.report.statements import of_regions, statements
 from services.report.tracking import Tracking, of_region
 from shared.findings import Finding, Region, SourceImage
+from shared.quantities import quantity
 
 KIND = "GSPS"
 _POINT_SEEN = 0.02  # radius of the circle around a point, of the image's smaller side

@@ -25,7 +25,9 @@ from services.report.identity import (
     software_version,
 )
 from services.report.image_origin import fill_origin
+from services.report.statements import statements
 from shared.findings import Finding, QualityScore, SourceImage
+from shared.verify.words import seal
 
 KIND = "SC"
 FRAMES = MultiFrameTrueColorSecondaryCaptureImageStorage
@@ -100,6 +102,8 @@ def _document(facts: RunFacts, finding: Finding, pages: list[SourceImage], numbe
         _fill_pixels(ds, (draw_page(facts, finding, page).resize(FRAME_SIZE, _SMALLER) for page in pages))
         ds.FrameIncrementPointer = tag_for_keyword("PageNumberVector")
         ds.PageNumberVector = list(range(1, len(pages) + 1))
+    # what the picture says, as text that `verify-results` can read (PS3.3 C.7.6.1.1)
+    ds.ImageComments = seal([statement.in_words for statement in statements(facts, finding)], ds.PixelData)
     return ds
 
 

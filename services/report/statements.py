@@ -22,8 +22,7 @@ from shared.findings import (
     Segment,
     Segmentation,
 )
-
-_UNITS = {"mm2": "mm²", "mm3": "mm³", "cm2": "cm²", "cm3": "cm³", "Cel": "°C", "deg": "°", "[hnsf'U]": "HU"}
+from shared.quantities import number, quantity
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,10 @@ class Statement:
     value: str
     remark: str = ""
 
-
-def number(value: float, digits: int) -> str:
-    """At most `digits` behind the point, no exponent, no zeros at the end."""
-    text = f"{value:.{digits}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("", "-0") else text
-
-
-def quantity(value: float, unit: str, digits: int) -> str:
-    """A number with its UCUM unit; `1` is no unit."""
-    return number(value, digits) if unit == "1" else f"{number(value, digits)} {_UNITS.get(unit, unit)}"
+    @property
+    def in_words(self) -> str:
+        """On one line."""
+        return f"{self.subject}: {self.value}" + (f" ({self.remark})" if self.remark else "")
 
 
 def said_of_itself(finding: Finding) -> list[str]:

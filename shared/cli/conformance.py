@@ -139,6 +139,7 @@ REST = """\
   group of images of one series, size, modality LUT and polarity; frames by their numbers. Content Label
   `AI_FINDINGS`. Grey images only. Display shutters, overlays and turns of the source's own presentation are not
   taken over. No ready profile asks for it: AIR's encodings are SR, SEG, PM and KOS, and OHIF 3.13 draws none.
+- SC: Image Comments (0020,4000) say in text what the picture shows, and last the SHA-256 of its decoded pixels.
 - PDF: A4, text as text, fonts embedded except CJK.
 - Private coding scheme `99ISO`, identified in Coding Scheme Identification Sequence. No private attributes, no
   private SOP classes.

@@ -57,9 +57,10 @@ def verify_results(
         typer.Option("--images", metavar="DIR", help="Also look for the images there, such as <data>/store."),
     ] = None,
 ) -> None:
-    """Compute each report's areas and lengths again, and hold its numbers against page and message.
+    """Compute each report's numbers again from outlines and pixels, and hold pictures, pages and messages against it.
 
-    References are checked against the images given. Ends with 1 and what differs, run by run, where anything does.
+    References are checked against the images given, else against what the reports name as evidence. Ends with 1 and
+    what differs, run by run, where anything does.
     """
     from shared.cli.verify import verify_results as verify
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from rich.console import Console
 
 from shared.own_results import MANUFACTURER
-from shared.verify.checks import Outcome, check_run
+from shared.verify.checks import check_run
 from shared.verify.folder import Run, read_images, read_runs
+from shared.verify.outcome import Outcome
 
 
 def verify_results(folder: Path, images: list[Path], console: Console) -> int:
@@ -25,7 +26,9 @@ def verify_results(folder: Path, images: list[Path], console: Console) -> int:
     if not runs:
         console.print(f"no results of Isocenter's are below {folder}", markup=False, highlight=False)
         return 1
-    said = f"{runs - differing} of {runs} runs agree" + ("" if has_images else "; references not checked: no images")
+    said = f"{runs - differing} of {runs} runs agree" + (
+        "" if has_images else "; no images: references were held against the reports' evidence"
+    )
     console.print(said, markup=False, highlight=False)
     return 1 if differing else 0
 

@@ -1,9 +1,6 @@
 """What must agree in a run's objects; each check gives what differs, in words, and counts what it looked at."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
+from collections.abc import Mapping
 from math import isclose
 
 from pydicom import Dataset
@@ -11,68 +8,86 @@ from pydicom import Dataset
 from shared.verify.between_images import bounds, is_between
 from shared.verify.derived import derived_series, place_differences, value_differences
 from shared.verify.folder import Run
-from shared.verify.geometry import COMPUTED, compute
-from shared.verify.presentation import differences, same
-from shared.verify.report_numbers import (
-    Group,
-    Number,
-    groups_of,
-    is_about_findings,
-    planes_of,
-    spacings_of,
-    steps_of,
-)
-from shared.verify.segments import size_of_segment, sources_of
+from shared.verify.geometry import COMPUTED, compute, places_in
+from shared.verify.messages import check_message, is_held
+from shared.verify.outcome import Outcome
+from shared.verify.outlined import check_outlined
+from shared.verify.presentation import differences
+from shared.verify.references import check_identity, check_references
+from shared.verify.report_numbers import Number, Report
+from shared.verify.said import said_by
+from shared.verify.segments import segments_of, size_of_segment, sources_of
+from shared.verify.siblings import check_siblings
+from shared.verify.texts import check_texts
 
-
-@dataclass
-class Outcome:
-    """What a run's checks saw."""
-
-    differs: list[str] = field(default_factory=list)
-    recomputed: int = 0
-    compared: int = 0
-    referenced: int = 0
+_CERTAINTY, _COLUMN, _ROW = "111012", "point-column", "point-row"
+# the units that numbers of these names can have, whatever stands beside them
+_UNITS = {
+    "42798000": ("mm2", "cm2"), "410668003": ("mm", "cm"), "118565006": ("mm3", "cm3"),
+    "122157": ("1",), "111012": ("%",), _COLUMN: ("{pixels}",), _ROW: ("{pixels}",),
+}  # fmt: skip
+_WRITTEN = 0.00501  # numbers that are computed from pixels have two digits behind the point
 
 
 def check_run(run: Run, images: Mapping[str, Dataset] | None) -> Outcome:
-    """All checks; references only where `images` are given."""
+    """All checks; without `images` references are held against the reports' evidence."""
     outcome = Outcome()
-    for path, report in run.of_modality("SR").items():
-        check_geometry(path.name, report, outcome)
-        check_segments(path.name, report, run, outcome)
-        if not is_about_findings(report):
-            continue
-        check_messages(path.name, groups_of(report), run, outcome)
-        check_pages(path.name, groups_of(report), run, outcome)
-        check_presentations(path.name, groups_of(report), run, outcome)
+    outcome.differs += [
+        f"{path.name}: its pixels are not those that were drawn" for path, text in run.pictures.items() if text is None
+    ]
+    for report in run.reports.values():
+        check_report(report, run, outcome)
+    check_siblings(list(run.reports.values()), outcome)
     check_derived(run, images or {}, outcome)
-    if images is not None:
-        known = {**images, **{str(ds.SOPInstanceUID): ds for ds in run.documents.values()}}
-        for path, ds in run.documents.items():
-            check_references(path.name, ds, known, outcome)
+    check_identity(run, outcome)
+    check_references(run, images, outcome)
     return outcome
 
 
-def check_geometry(name: str, report: Dataset, outcome: Outcome) -> None:
+def check_report(report: Report, run: Run, outcome: Outcome) -> None:
+    """A report against itself, and against what stands beside it."""
+    check_units(report, outcome)
+    check_geometry(report, outcome)
+    check_points(report, outcome)
+    check_segments(report, run, outcome)
+    check_outlined(report, run, outcome)
+    if report.is_about_findings:
+        said = said_by(report)
+        check_texts(report.name, said, run, outcome)
+        check_presentations(report, run, outcome)
+        for place, message in run.messages.items():
+            if not is_held(message):  # else it was sent before there was a report
+                check_message(place.name, message, report, said, outcome)
+
+
+def check_units(report: Report, outcome: Outcome) -> None:
+    """Each number has a unit that its name, or the geometry that it was inferred from, allows."""
+    for group in report.groups:
+        for number in group.numbers:
+            inferred = COMPUTED if number.outlines and number.code[0] != _CERTAINTY else (number.unit,)
+            if number.unit not in _UNITS.get(number.code[0], inferred):
+                outcome.differs.append(f"{report.name}: {group.name}: {number.meaning} can't be in {number.unit}")
+
+
+def check_geometry(report: Report, outcome: Outcome) -> None:
     """Each length, angle and area again, from the coordinates beside it and the spacing in the image library."""
-    spacings, planes, steps = spacings_of(report), planes_of(report), steps_of(report)
-    for group in groups_of(report):
+    for group in report.groups:
         for number in group.numbers:
             outlines = number.outlines or (tuple(group.outlines) if number.is_area or number.is_length else ())
             by_outline = (number.is_area and group.outlines) or number.is_length or number.outlines
             if not by_outline or number.unit not in COMPUTED:
                 continue
             if is_between(outlines):
-                check_between(f"{name}: {group.name}", number, bounds(number.unit, outlines, planes, steps), outcome)
+                known = bounds(number.unit, outlines, report.planes, report.steps)
+                check_between(f"{report.name}: {group.name}", number, known, outcome)
                 continue
-            again = compute(number.unit, outlines, spacings)
+            again = compute(number.unit, outlines, report.spacings)
             outcome.recomputed += 1
             if again is None:
-                outcome.differs.append(f"{name}: {group.name}: no geometry to compute {number.meaning} from")
-            elif not isclose(again, number.value, rel_tol=1e-4, abs_tol=0.006):
+                outcome.differs.append(f"{report.name}: {group.name}: no geometry to compute {number.meaning} from")
+            elif not isclose(again, number.value, rel_tol=1e-6, abs_tol=_WRITTEN):
                 said = f"{number.meaning} {number.value:g} {number.unit}, but its outline gives {again:.2f}"
-                outcome.differs.append(f"{name}: {group.name}: {said}")
+                outcome.differs.append(f"{report.name}: {group.name}: {said}")
 
 
 def check_between(where: str, number: Number, known: tuple[float, float] | None, outcome: Outcome) -> None:
@@ -87,23 +102,38 @@ def check_between(where: str, number: Number, known: tuple[float, float] | None,
         outcome.differs.append(f"{where}: {said}")
 
 
-def check_segments(name: str, report: Dataset, run: Run, outcome: Outcome) -> None:
-    """Each area and volume of a segment again, from the pixels of the segmentation that its group points to."""
-    objects = {str(ds.SOPInstanceUID): ds for ds in run.documents.values()}
-    spacings, steps = spacings_of(report), steps_of(report)
-    for group in (g for g in groups_of(report) if g.segments):
-        uid, segment = group.segments[0]
-        images = sources_of(objects[uid]) if uid in objects else []
-        spacing = next((spacings[image] for image in images if image in spacings), None)
-        step = next((steps[image] for image in images if image in steps), 0.0)
-        for number in (n for n in group.numbers if n.is_area or n.is_volume):
-            again = size_of_segment(objects[uid], segment, number.unit, spacing, step) if uid in objects else None
-            outcome.recomputed += 1
-            if again is None:
-                outcome.differs.append(f"{name}: {group.name}: no segment to compute {number.meaning} from")
-            elif not isclose(again, number.value, rel_tol=1e-3, abs_tol=0.006):
-                said = f"{number.meaning} {number.value:g} {number.unit}, but its segment gives {again:.2f}"
-                outcome.differs.append(f"{name}: {group.name}: {said}")
+def check_points(report: Report, outcome: Outcome) -> None:
+    """Column and row of a point again, from where it lies; of one in the patient as far as the report says where its
+    images are (of an enhanced image each frame says it, and the library does not)."""
+    for group in report.groups:
+        point = [number.value for code in (_COLUMN, _ROW) for number in group.numbers if number.code[0] == code]
+        if len(point) < 2 or not group.outlines or (len(group.outlines[0].points[0]) == 3 and not report.planes):
+            continue
+        outcome.recomputed += 1
+        places = places_in(group.outlines[0], report.planes, report.steps)
+        if not any(all(isclose(a, b, abs_tol=_WRITTEN) for a, b in zip(point, at, strict=True)) for at in places):
+            said = f"its point does not lie at column {point[0]:g}, row {point[1]:g}"
+            outcome.differs.append(f"{report.name}: {group.name}: {said}")
+
+
+def check_segments(report: Report, run: Run, outcome: Outcome) -> None:
+    """Each area and volume of a segment again, from the pixels of every segmentation that has it, whatever its flavour.
+
+    A report's group and a segment are the same finding by their tracking UID; the group may also point to it.
+    """
+    here = {str(ds.SOPInstanceUID) for ds in run.documents.values()}
+    for group in report.groups:
+        sizes = [number for number in group.numbers if number.is_area or number.is_volume]
+        for flavour, found in segments_of(run, group.tracking_uid).items() if sizes else ():
+            for number in sizes:
+                outcome.recomputed += 1
+                again = _size(report, found, number.unit)
+                if again is None or not isclose(again, number.value, rel_tol=1e-9, abs_tol=_WRITTEN):
+                    gives = "has no size" if again is None else f"gives {again:.2f}"
+                    said = f"{number.meaning} {number.value:g} {number.unit}, but its segment in {flavour} {gives}"
+                    outcome.differs.append(f"{report.name}: {group.name}: {said}")
+        if any(uid not in here for uid, _ in group.segments):
+            outcome.differs.append(f"{report.name}: {group.name}: no segment to compute its size from")
 
 
 def check_derived(run: Run, images: Mapping[str, Dataset], outcome: Outcome) -> None:
@@ -117,95 +147,22 @@ def check_derived(run: Run, images: Mapping[str, Dataset], outcome: Outcome) -> 
             outcome.differs.extend(place_differences(path.name, ds, images))
 
 
-def check_messages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) -> None:
-    """Each number of an ORU is one of the report's, by its code; of a classification its probability."""
-    numbers = [(code, number.value) for group in groups for number in group.numbers for code in _names(group, number)]
-    for path, message in run.messages.items():
-        if _is_held(message):
-            continue  # it was sent before there was a report
-        for said, code, value in _observed(message):
-            outcome.compared += 1
-            if not any(name == code and same(exact, value) for name, exact in numbers):
-                outcome.differs.append(f"{path.name}: {said} {value:g} is not in {name}")
-
-
-def _names(group: Group, number: Number) -> set[str]:
-    """The codes that a message may say a number by: its own, and for a size that of what is measured."""
-    return {number.code[0], group.finding} if number.is_area or number.is_volume else {number.code[0]}
-
-
-def _is_held(message: str) -> bool:
-    """Whether OBR-25 says that results are yet to come (HL7 table 0123: I)."""
-    requests = [line.split("|") for line in message.split("\r") if line.startswith("OBR|")]
-    return any(len(fields) > 25 and fields[25] == "I" for fields in requests)
-
-
-def _observed(message: str) -> Iterator[tuple[str, str, float]]:
-    """What, by which code, how much: NM values of findings and gates, and the probability (OBX-9) of coded ones."""
-    for line in message.split("\r"):
-        fields = line.split("|")
-        if fields[0] != "OBX" or len(fields) < 10:
-            continue
-        code, _, rest = fields[3].partition("^")
-        meaning = rest.split("^")[0]
-        if fields[2] == "NM" and fields[5]:
-            yield meaning, "gate-score" if code.startswith("gate-") else code, float(fields[5])
-        elif fields[2] == "CWE" and fields[9]:
-            yield f"probability of {meaning}", "122157", float(fields[9])
-
-
-def check_pages(name: str, groups: Iterable[Group], run: Run, outcome: Outcome) -> None:
-    """Each number of the report, but not each image's of a series, is printed on the PDF."""
-    numbers = {(n.meaning, n.value, n.unit) for group in groups for n in group.numbers if not n.of_image}
-    for path, ds in run.of_modality("DOC").items():
-        printed = _printed(ds)
-        for meaning, value, _ in sorted(numbers):
-            outcome.compared += 1
-            if not any(same(value, number) for number in printed):
-                outcome.differs.append(f"{path.name}: {meaning} {value:g} of {name} is not on the page")
-
-
-def _printed(ds: Dataset) -> list[float]:
-    from pypdf import PdfReader  # only who checks pages needs it
-
-    pages = PdfReader(BytesIO(ds.EncapsulatedDocument)).pages
-    text = " ".join(page.extract_text() for page in pages)
-    return [float(token) for token in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\d)", text)]
-
-
-def check_presentations(name: str, groups: Sequence[Group], run: Run, outcome: Outcome) -> None:
+def check_presentations(report: Report, run: Run, outcome: Outcome) -> None:
     """What is drawn over the images are the report's outlines, with its numbers."""
     for path, ds in run.of_modality("PR").items():
         outcome.compared += 1
-        outcome.differs += [f"{path.name}: {said}" for said in differences(ds, groups, name)]
+        outcome.differs += [f"{path.name}: {said}" for said in differences(ds, report.groups, report.name)]
 
 
-def check_references(name: str, ds: Dataset, known: Mapping[str, Dataset], outcome: Outcome) -> None:
-    """Every instance that is pointed to is there, of the same patient, and has the frame that is named."""
-    for reference in _references(ds):
-        uid = str(reference.ReferencedSOPInstanceUID)
-        outcome.referenced += 1
-        if uid not in known:
-            outcome.differs.append(f"{name}: points to {uid}, which is not here")
-            continue
-        other = known[uid]
-        if (
-            other.get("PatientID", "") != ds.get("PatientID", "")
-            or other.get("StudyInstanceUID") != ds.StudyInstanceUID
-        ):
-            outcome.differs.append(f"{name}: is of another patient or study than {uid}, to which it points")
-        frames = reference.get("ReferencedFrameNumber") or []
-        for frame in frames if isinstance(frames, Iterable) else [frames]:
-            if int(frame) > int(other.get("NumberOfFrames") or 1):
-                outcome.differs.append(f"{name}: points to frame {frame} of {uid}, which has fewer")
-
-
-def _references(ds: Dataset) -> Iterator[Dataset]:
-    """Items with a Referenced SOP Instance UID, but for the documents that this one replaces."""
-    for element in ds:
-        if element.VR != "SQ" or element.keyword == "PredecessorDocumentsSequence":
-            continue
-        for item in element.value:
-            if "ReferencedSOPInstanceUID" in item:
-                yield item
-            yield from _references(item)
+def _size(report: Report, found: list[tuple[Dataset, int]], unit: str) -> float | None:
+    """Of a segment in all the instances that have a part of it."""
+    total = 0.0
+    for ds, segment in found:
+        images = sources_of(ds)
+        spacing = next((report.spacings[image] for image in images if image in report.spacings), None)
+        step = next((report.steps[image] for image in images if image in report.steps), 0.0)
+        size = size_of_segment(ds, segment, unit, spacing, step)
+        if size is None:
+            return None
+        total += size
+    return total

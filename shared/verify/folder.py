@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -11,8 +12,11 @@ from shared.hl7.message import read_header
 from shared.hl7.text import Hl7Error, decode
 from shared.own_results import MANUFACTURER
 from shared.verify.derived import PLACE_TAGS
+from shared.verify.report_numbers import Report, read_report
+from shared.verify.words import words_of_page, words_of_picture
 
 _KNOWN = ["SOPInstanceUID", "NumberOfFrames", "StudyInstanceUID", "PatientID", "Manufacturer"]
+_PICTURES = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture, and below it those of several frames
 
 
 @dataclass
@@ -25,6 +29,27 @@ class Run:
 
     def of_modality(self, *modalities: str) -> dict[Path, Dataset]:
         return {path: ds for path, ds in self.documents.items() if ds.get("Modality") in modalities}
+
+    @cached_property
+    def reports(self) -> dict[Path, Report]:
+        return {path: read_report(path.name, ds) for path, ds in self.of_modality("SR").items()}
+
+    @cached_property
+    def pages(self) -> dict[Path, str]:
+        """The text of each Encapsulated PDF."""
+        return {path: words_of_page(ds) for path, ds in self.of_modality("DOC").items()}
+
+    @cached_property
+    def pictures(self) -> dict[Path, str | None]:
+        """What each Secondary Capture says, of one frame or several; None where it is not as it was drawn."""
+        pictures = {path: ds for path, ds in self.documents.items() if _is_picture(ds)}
+        return {path: words_of_picture(ds) for path, ds in pictures.items()}
+
+
+def _is_picture(ds: Dataset) -> bool:
+    """Not a derived image, which may be of such a class too."""
+    drawn = ds.get("SecondaryCaptureDeviceManufacturer") == MANUFACTURER and "RealWorldValueMappingSequence" not in ds
+    return drawn and str(ds.SOPClassUID).startswith(_PICTURES)
 
 
 def read_runs(folder: Path) -> Iterator[Run]:

@@ -6,9 +6,12 @@ import numpy as np
 
 from shared import geometry
 from shared.geometry import Points, angle_between_lines, area, length
-from shared.verify.report_numbers import Outline
+from shared.imaging.frames import normal_of
+from shared.imaging.planes import Plane
+from shared.verify.report_numbers import Outline, Point
 
 COMPUTED = ("mm", "cm", "mm2", "cm2", "deg")  # UCUM units that say what is to be computed
+_NEAR_MM = 0.01
 _UNITS = {"cm": 10.0, "cm2": 100.0}
 Spacings = Mapping[str, tuple[float, float]]
 
@@ -35,3 +38,25 @@ def in_mm(outline: Outline, spacings: Spacings, square: bool = False) -> Points 
         return points
     spacing = spacings.get(outline.sop_instance_uid, (1.0, 1.0) if square else None)
     return None if spacing is None else geometry.in_mm(points, spacing)
+
+
+def places_in(outline: Outline, planes: Mapping[str, Plane], steps: Mapping[str, float]) -> list[Point]:
+    """(column, row) of a point, as SCOORD counts: its own, or on each image to which it is nearest."""
+    if len(outline.points[0]) == 2:
+        return [outline.points[0]]
+    return [pixels[0] for pixels in in_planes(outline.points[:1], planes, steps).values()]
+
+
+def in_planes(
+    points: Sequence[Point], planes: Mapping[str, Plane], steps: Mapping[str, float]
+) -> dict[str, list[Point]]:  # fmt: skip
+    """Patient coordinates as (column, row) of each image that they lie in, or within half a step of, by SOP Instance
+    UID."""
+    found: dict[str, list[Point]] = {}
+    for uid, plane in planes.items():
+        offsets = np.asarray(points, np.float64) - np.asarray(plane.position)
+        if np.abs(offsets @ normal_of(plane.orientation)).max() <= steps.get(uid, 0.0) / 2 + _NEAR_MM:
+            row, column = np.asarray(plane.orientation[:3]), np.asarray(plane.orientation[3:])
+            pixels = np.column_stack([offsets @ row / plane.spacing[1], offsets @ column / plane.spacing[0]]) + 0.5
+            found[uid] = [(float(x), float(y)) for x, y in pixels]
+    return found

@@ -11,6 +11,8 @@ from shared.imaging.planes import Plane
 _AREA, _LENGTH, _VOLUME = ("42798000", "SCT"), ("410668003", "SCT"), ("118565006", "SCT")
 _MEASUREMENT_GROUP, _ANALYSIS_PERFORMED = "125007", "111004"
 _FINDING, _COORDINATES = "121071", ("SCOORD", "SCOORD3D")
+_SITE, _SIDE = "363698007", "272741003"
+SIDES = {"7771000": "left", "24028007": "right", "51440002": "bilateral"}
 _SEGMENT = ("121191", "121214")  # referenced segment, or frame of one
 _TRACKING, _TRACKING_UID, _HORIZONTAL, _VERTICAL = "112039", "112040", "111026", "111066"
 _POSITION = ("110901", "110902", "110903")
@@ -25,6 +27,7 @@ class Outline:
     graphic_type: str
     points: list[Point]
     sop_instance_uid: str = ""
+    frame: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Group:
     outlines: list[Outline] = field(default_factory=list)
     segments: list[tuple[str, int]] = field(default_factory=list)  # SOP Instance UID and number
     tracking_uid: str = ""
+    sites: list[tuple[str, str, str]] = field(default_factory=list)  # code of the place, of the side, and both in words
 
 
 def code_of(item: Dataset) -> tuple[str, str]:
@@ -97,14 +101,22 @@ def groups_of(report: Dataset) -> list[Group]:
 def _group(item: Dataset) -> Group:
     children = item.get("ContentSequence") or []
     name = next((str(c.get("TextValue", "")) for c in children if code_of(c)[0] == _TRACKING), "")
-    numbers = [_number(c) for c in children if c.get("ValueType") == "NUM" and c.get("MeasuredValueSequence")]
     uid = next((str(c.get("UID", "")) for c in children if code_of(c)[0] == _TRACKING_UID), "")
+    sites = [_site(c) for c in children if code_of(c)[0] == _SITE and c.get("ConceptCodeSequence")]
+    numbers = [_number(c) for c in children if c.get("ValueType") == "NUM" and c.get("MeasuredValueSequence")]
     found = [child for child in items_of(item) if child.get("ValueType") in _COORDINATES]
     about = (c.ConceptCodeSequence[0] for c in children if code_of(c)[0] == _FINDING and c.get("ConceptCodeSequence"))
     finding = next((value_of(code) for code in about), "")
     pointing = [c.ReferencedSOPSequence[0] for c in children if code_of(c)[0] in _SEGMENT]
     segments = [(str(r.ReferencedSOPInstanceUID), int(r.ReferencedSegmentNumber)) for r in pointing]
-    return Group(name, finding, numbers, [_outline(child) for child in found], segments, uid)
+    return Group(name, finding, numbers, [_outline(child) for child in found], segments, uid, sites)
+
+
+def _site(item: Dataset) -> tuple[str, str, str]:
+    place = item.ConceptCodeSequence[0]
+    below = (c.ConceptCodeSequence[0] for c in item.get("ContentSequence") or [] if code_of(c)[0] == _SIDE)
+    side = next((value_of(code) for code in below), "")
+    return value_of(place), side, ", ".join(filter(None, [str(place.CodeMeaning), SIDES.get(side, side)]))
 
 
 def _number(item: Dataset) -> Number:
@@ -122,8 +134,10 @@ def _outline(item: Dataset) -> Outline:
     size = 3 if item.ValueType == "SCOORD3D" else 2
     points = [tuple(values[n : n + size]) for n in range(0, len(values), size)]
     references = (c.ReferencedSOPSequence[0] for c in item.get("ContentSequence") or [] if "ReferencedSOPSequence" in c)
-    image = next((str(reference.ReferencedSOPInstanceUID) for reference in references), "")
-    return Outline(str(item.GraphicType), points, image)
+    image = next(references, Dataset())
+    frame = image.get("ReferencedFrameNumber") or 1
+    uid = str(image.get("ReferencedSOPInstanceUID", ""))
+    return Outline(str(item.GraphicType), points, uid, int(frame[0] if isinstance(frame, list) else frame))
 
 
 def spacings_of(report: Dataset) -> dict[str, tuple[float, float]]:
@@ -176,3 +190,24 @@ def _images(item: Dataset) -> dict[str, Dataset]:
     """The images right below an item, by SOP Instance UID."""
     images = (c for c in item.get("ContentSequence") or [] if c.get("ValueType") == "IMAGE")
     return {str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID): image for image in images}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A structured report, read once for all checks."""
+
+    name: str  # of its file
+    document: Dataset
+    groups: list[Group]
+    spacings: dict[str, tuple[float, float]]
+    steps: dict[str, float]
+    planes: dict[str, Plane]
+    is_about_findings: bool
+
+
+def read_report(name: str, document: Dataset) -> Report:
+    """What the checks need of a report."""
+    return Report(
+        name, document, groups_of(document), spacings_of(document), steps_of(document), planes_of(document),
+        is_about_findings(document),
+    )  # fmt: skip

@@ -1,11 +1,13 @@
 """Areas and volumes of segments, from nothing but the segmentation's own pixels and measures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from shared.findings import COUNTS_FROM
+from shared.verify.folder import Run
 
 
 def size_of_segment(
@@ -26,6 +28,16 @@ def size_of_segment(
     return size * float(between) if between else None
 
 
+def segments_of(run: Run, tracking_uid: str) -> dict[str, list[tuple[Dataset, int]]]:
+    """The segmentations of a run that have the segment, with its number there, by the flavour in their files' names."""
+    found: dict[str, list[tuple[Dataset, int]]] = {}
+    for path, ds in run.of_modality("SEG").items():
+        for item in ds.SegmentSequence:
+            if tracking_uid and item.get("TrackingUID") == tracking_uid:
+                found.setdefault(path.stem.rpartition("_")[0], []).append((ds, int(item.SegmentNumber)))
+    return found
+
+
 def sources_of(segmentation: Dataset) -> list[str]:
     """SOP Instance UIDs of the images that a segmentation is of."""
     series = segmentation.get("ReferencedSeriesSequence", [])
@@ -38,11 +50,17 @@ def _measures(ds: Dataset) -> Dataset | None:
 
 
 def _count(ds: Dataset, number: int) -> int:
+    return sum(int(np.count_nonzero(mask)) for _, mask in masks_of(ds, number))
+
+
+def masks_of(ds: Dataset, number: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """(rows, columns) of each frame that shows a segment, with the frame's index."""
     frames = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
     if ds.SegmentationType == "LABELMAP":
-        return int((frames == number).sum())
+        yield from ((place, frame == number) for place, frame in enumerate(frames))
+        return
     least = COUNTS_FROM * float(ds.MaximumFractionalValue) if ds.SegmentationType == "FRACTIONAL" else 1
-    return sum(int(np.count_nonzero(frames[place] >= least)) for place in _frames_of(ds, number))
+    yield from ((place, frames[place] >= least) for place in _frames_of(ds, number))
 
 
 def _frames_of(ds: Dataset, number: int) -> Iterable[int]:

@@ -28,8 +28,7 @@ def draw_below(canvas: Canvas, facts: RunFacts, finding: Finding, box: Box) -> N
         return
     words = (half, 3) if isinstance(finding, HeatMap) else (right - left, 2)
     said = statements(facts, finding)[0]
-    text = f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "")
-    canvas.paragraph((left, top + 10), text, 32, words[0], words[1], INK)
+    canvas.paragraph((left, top + 10), said.in_words, 32, words[0], words[1], INK)
     if isinstance(finding, HeatMap):
         _draw_key_of_map(canvas, facts, finding, key)
 

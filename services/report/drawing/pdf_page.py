@@ -14,7 +14,8 @@ from reportlab.platypus import Image as Picture
 from services.report.drawing.pdf_letters import BOLD, REGULAR, can_print, markup, register_fonts
 from services.report.facts import RunFacts
 from services.report.identity import software_version, use_mark
-from services.report.statements import Statement, quantity, statements
+from services.report.statements import Statement, statements
+from shared.quantities import quantity
 from shared.store import GateResult
 
 _EDGE = 16 * mm

@@ -63,12 +63,12 @@ def test_what_we_make_agrees(kind: str, request: pytest.FixtureRequest, tmp_path
     assert (" 0 recomputed" in said) is (kind == "mr")  # a score has no outline
 
 
-def test_without_images_references_are_left_out_and_that_is_said(
+def test_without_images_references_are_held_against_the_evidence_and_that_is_said(
     dx_facts: RunFacts, tmp_path: Path, verify: Verify
 ) -> None:
     code, said = verify(results(dx_facts, tmp_path))
     assert code == 0
-    assert "references not checked: no images" in said
+    assert "no images: references were held against the reports' evidence" in said
 
 
 def _move_a_corner(ds: Dataset) -> None:
