@@ -19,7 +19,7 @@ from shared.store.moves import enter, move, state_of, subject_of
 from shared.study import DeliveryEvent, DeliveryState, RunEvent
 from shared.uids import derived_uuid
 
-SERIES_PER_RUN = 10
+SERIES_PER_RUN, RUNS_APART = 10, 100_000  # in series numbers; the second of every ten runs
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,20 @@ def _first_series_number(session: Session, run: Run, instances: Sequence[Instanc
     It is the same at every replay, also once the PACS has routed our results back to us.
     """
     taken = {i.header.get("series_number") for i in instances if not is_own_result(i.header)}
-    while any(number in taken for number in range(start, start + flavours * FLAVOURS_APART)):
-        start += FLAVOURS_APART
     query = select(Run.id).where(Run.study_instance_uid == run.study_instance_uid)
     runs = list(session.exec(query.order_by(col(Run.created_at), col(Run.id))).all())
-    return start + SERIES_PER_RUN * runs.index(run.id)
+    return first_series_number(start, {n for n in taken if isinstance(n, int)}, flavours, runs.index(run.id))
+
+
+def first_series_number(start: int, taken: Collection[int], flavours: int, place: int) -> int:
+    """Of the run at `place` (from 0) in its study: ten runs have ten numbers each, and the next ten stand far away.
+
+    `start` moves on until no number that a run of the study may have is `taken`.
+    """
+    while any(number >= start and (number - start) % RUNS_APART < flavours * FLAVOURS_APART for number in taken):
+        start += FLAVOURS_APART
+    many, few = divmod(place, 10)
+    return start + SERIES_PER_RUN * few + RUNS_APART * many
 
 
 def _earlier(session: Session, run: Run) -> Iterator[Run]:

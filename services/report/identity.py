@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pydicom import Dataset
 
 from services.report.facts import CannotBuild, RunFacts
-from services.report.source_header import ALWAYS, SEQUENCES, WHERE_KNOWN
+from services.report.order_header import order_header, procedure_code
+from services.report.source_header import ALWAYS, OF_STUDY, WHERE_KNOWN
 from services.report.text import UTF_8
 from shared.result_profiles import Flavour
 from shared.study import Failure
@@ -19,7 +20,7 @@ MANUFACTURER = "Isocenter"
 SERIES_OFFSET = {"SR": 1, "SC": 2, "KOS": 3, "PDF": 4, "SEG": 5, "NASR": 6, "PM": 7, "DERIVED": 8, "GSPS": 9}
 FLAVOURS_APART = 1000  # in series numbers
 ALONE = ("SEG", "PM")  # of these each has a series of its own: viewers show one of a series
-_SERIES_APART = 100  # in series numbers, of one kind and flavour
+_SERIES_APART, _MANY_APART = 100, 1_000_000  # in series numbers, of one kind and flavour
 HELD_NUMBER = 1  # of a held run's notice; a failed run's follow it
 USE_MARKS = {"not-for-clinical-use": "Not for clinical use"}
 SCHEME = "99ISO"  # our own codes
@@ -110,22 +111,31 @@ def fill_identity(
     """
     place = series or (number if kind in ALONE else 1)
     source = first_source(facts)
-    for keyword in (*ALWAYS, *WHERE_KNOWN, *SEQUENCES):
-        if keyword in source and (keyword not in SEQUENCES or keyword.startswith("Issuer")):
+    for keyword in (*ALWAYS, *WHERE_KNOWN, *OF_STUDY):
+        if keyword in source:
             # a copy: pydicom keeps a name in the encoding that it was first written in, and writes it so ever after
             ds[keyword] = deepcopy(source[keyword])
     ds.SpecificCharacterSet = UTF_8
     ds.StudyInstanceUID = facts.study.study_instance_uid
-    if not ds.AccessionNumber and facts.order:
-        ds.AccessionNumber = facts.order.accession_number
+    for element in order_header(facts.order, str(ds.PatientID or "")):
+        if not ds.get(element.keyword):
+            ds[element.keyword] = element
     ds.SeriesInstanceUID = series_uid_of(facts.run.id, kind, facts.flavour, place)
-    ds.SeriesNumber = facts.series_number + SERIES_OFFSET[kind] + facts.flavour_number * FLAVOURS_APART
-    ds.SeriesNumber += (place - 1) * _SERIES_APART
+    ds.SeriesNumber = series_number_of(facts.series_number, kind, facts.flavour_number, place)
     ds.SeriesDescription = description
     ds.SOPInstanceUID = sop_instance_uid_of(facts.run.id, kind, facts.flavour, number)
     ds.InstanceNumber = 1 if kind in ALONE else number
     _fill_equipment(ds, facts)
     _fill_times(ds, facts)
+
+
+def series_number_of(first: int, kind: str, flavour_number: int, place: int) -> int:
+    """Of the `place`th series (1-based) of a kind and flavour of a run whose numbers begin after `first`.
+
+    Below 100 are the runs, then ten places, then flavours; further places are millions apart.
+    """
+    many, few = divmod(place - 1, 10)
+    return first + SERIES_OFFSET[kind] + few * _SERIES_APART + flavour_number * FLAVOURS_APART + many * _MANY_APART
 
 
 def fill_body_part(ds: Dataset, source: Dataset) -> None:
@@ -163,17 +173,31 @@ def in_zone(at: datetime, offset: str) -> datetime:
 
 
 def fill_request(ds: Dataset, facts: RunFacts) -> None:
-    """The request that the report answers (PS3.3 C.17.2, Referenced Request Sequence), where one is known."""
-    asked = (first_source(facts).get("RequestAttributesSequence") or [Dataset()])[0]
-    if not facts.order and not asked:
-        return
-    item = Dataset()
+    """The requests that the report answers (PS3.3 C.17.2, Referenced Request Sequence), as far as they are known."""
+    asked = list(first_source(facts).get("RequestAttributesSequence") or ([Dataset()] if facts.order else []))
+    if asked:
+        ds.ReferencedRequestSequence = [_request(ds, facts, one, alone=len(asked) == 1) for one in asked]
+
+
+def _request(ds: Dataset, facts: RunFacts, asked: Dataset, alone: bool) -> Dataset:
+    """What the order says comes before what the images do, unless these answer several."""
+    item, order = Dataset(), facts.order
     item.StudyInstanceUID = facts.study.study_instance_uid
     item.ReferencedStudySequence = []
     item.AccessionNumber = ds.AccessionNumber
-    item.PlacerOrderNumberImagingServiceRequest = facts.order.placer_order_number if facts.order else ""
-    item.FillerOrderNumberImagingServiceRequest = facts.order.filler_order_number if facts.order else ""
+    if "IssuerOfAccessionNumberSequence" in ds:
+        item.IssuerOfAccessionNumberSequence = deepcopy(ds.IssuerOfAccessionNumberSequence)
+    for keyword, ordered in (
+        ("PlacerOrderNumberImagingServiceRequest", order.placer_order_number if order else ""),
+        ("FillerOrderNumberImagingServiceRequest", order.filler_order_number if order else ""),
+    ):
+        own = str(asked.get(keyword) or "")
+        setattr(item, keyword, (ordered or own) if alone else (own or ordered))
+    code = procedure_code(order)
     item.RequestedProcedureID = asked.get("RequestedProcedureID", "")
-    item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription", "")
-    item.RequestedProcedureCodeSequence = []
-    ds.ReferencedRequestSequence = [item]
+    item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription") or (
+        code.CodeMeaning if code else ""
+    )
+    codes = deepcopy(asked.get("RequestedProcedureCodeSequence") or [])
+    item.RequestedProcedureCodeSequence = codes or ([code] if code else [])
+    return item

@@ -6,6 +6,7 @@ is not valid is left out, and logged by its keyword.
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterable
 
@@ -27,9 +28,16 @@ ALWAYS = (
 )  # fmt: skip
 WHERE_KNOWN = (
     "IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription", "PatientAge",
+    "PatientSize", "PatientWeight",
     "InstitutionName", "TimezoneOffsetFromUTC",
 )  # fmt: skip
-SEQUENCES = ("IssuerOfAccessionNumberSequence", "ProcedureCodeSequence", "RequestAttributesSequence")
+OF_STUDY = ("OtherPatientIDsSequence", "IssuerOfAccessionNumberSequence", "ProcedureCodeSequence")
+SEQUENCES = (*OF_STUDY, "RequestAttributesSequence")
+# What an item can't be without (PS3.3 C.7.1.1, 8.8); one that lacks it is left out.
+REQUIRED = {
+    "OtherPatientIDsSequence": ("PatientID", "TypeOfPatientID"),
+    "ProcedureCodeSequence": ("CodeMeaning",), "RequestedProcedureCodeSequence": ("CodeMeaning",),
+}  # fmt: skip
 TAKEN_OVER = (*ALWAYS, *WHERE_KNOWN, *SEQUENCES)
 IMAGE = (
     "Modality", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
@@ -108,7 +116,11 @@ def valid_element(element: DataElement) -> DataElement:
         ValueError: the value does not.
     """
     if element.VR == "SQ":
-        return DataElement(element.tag, "SQ", [_valid_item(item) for item in element.value])
+        items = [_valid_item(item) for item in element.value]
+        whole = [i for i in items if all(i.get(keyword) for keyword in REQUIRED.get(element.keyword, ()))]
+        if items and not whole:
+            raise ValueError("no item is whole")
+        return DataElement(element.tag, "SQ", whole)
     value = _decoded(element)
     _check(element.keyword, element.VR, value)
     # Too long a text is kept: a cut accession number would be another one.
@@ -145,6 +157,8 @@ def _check(keyword: str, vr: str, value: object) -> None:
         raise ValueError("not one of the enumerated values")
     if keyword in WHOLE and not (isinstance(value, int) and abs(value) < 2**31):  # a file may give any tag any VR
         raise ValueError("not a whole number")
+    if keyword == "TimezoneOffsetFromUTC" and not re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", str(value)):
+        raise ValueError("not an offset")
     if vr == "UI" and not all(is_valid_uid(str(v)) for v in values):
         raise ValueError("not a UID")
     if vr in ("DS", "FD", "FL") and not all(math.isfinite(float(v)) for v in values):  # type: ignore[arg-type]

@@ -86,11 +86,35 @@ on the image's grid and from 0 to 1, and shows no KOS.
 REST = """\
 ## 4 Result objects
 
-- Patient, study and order attributes are the source's; Study Instance UID is the source's. Series and instance UIDs
-  (root 2.25) derive from run, kind, flavour and number: the same run gives the same objects. Manufacturer is
-  `Isocenter`.
-- Series numbers begin at `[report] series_number` (9000); those of a second flavour of the same kind are 1000
-  higher.
+- Patient and study are the source's: name, ID with its issuer, other IDs (Other Patient IDs Sequence), birth date, sex,
+  age, size, weight; Study Instance UID, date, time, ID, description, accession number with its issuer, referring
+  physician, procedure codes, institution, timezone. What breaks its VR or an enumeration is left out, and the run's
+  reason names it. Where the images say nothing, the order does: accession number (OBR-18 or ORC), description (OBR-4),
+  referring physician (PV1-8), and, where PID-3 has the images' Patient ID, name, birth date and sex. SR, KOS and NASR
+  name each request of the images in Referenced Request Sequence, with the order's placer and filler numbers and OBR-4
+  as code. Dates and times of creation are in the source's timezone where it names one, else in the system's.
+- Series and instance UIDs (root 2.25) derive from run, kind, flavour and number: the same run gives the same objects.
+  Manufacturer is `Isocenter`, the model is the package, the serial number its version; Software Versions have both
+  versions.
+- Series numbers begin after `[report] series_number` (9000), or thousands later where the study has such numbers
+  itself. Runs of a study are 10 apart (the eleventh 100,000), several series of one kind 100 (the eleventh 1,000,000),
+  flavours 1000.
+- What a hanging protocol can match (Series Description begins so unless `series_description` says otherwise):
+
+| kind | modality | Series Description | Content Label · title or concept name |
+| --- | --- | --- | --- |
+| SR | SR | AI report | 126000, DCM |
+| SC | OT | AI picture |  |
+| KOS | KO | AI key images | 113000, DCM |
+| PDF | DOC | AI page | 18748-4, LN |
+| SEG | SEG | AI segmentation | AI_SEGMENTATION |
+| PM | OT | AI map | AI_MAP |
+| GSPS | PR | AI presentation | AI_FINDINGS |
+| DERIVED | MR | AI derived image |  |
+| NASR | SR | AI not analysed | 126000, DCM |
+
+(DERIVED has its source's modality; KOS is Quality Issue, 113010, DCM, for a series below its limits.)
+
 - SR: TID 1500 with TID 1004 (device observer), TID 1600 (image library), TID 1410 and 1501 (measurement groups) and
   TID 4019 (algorithm identification). Where the package says it, a finding's groups name the Finding Site
   (363698007, SCT) with its Laterality (272741003, SCT). The tracking UID of
