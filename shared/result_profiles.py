@@ -13,6 +13,7 @@ from shared.uids import derived_uuid
 
 DicomKind = Literal["SR", "SC", "KOS", "PDF", "SEG", "PM", "DERIVED", "GSPS", "NASR"]
 NOTICE: DicomKind = "NASR"  # says that there is no result, and why
+PICTURE: DicomKind = "SC"  # what every PACS takes
 ResultKind = Literal[DicomKind, "ORU"]
 DICOM_KINDS: tuple[DicomKind, ...] = get_args(DicomKind)
 SrFlavour = Literal["comprehensive-3d", "comprehensive", "enhanced"]
@@ -23,6 +24,7 @@ ScFlavour = Literal["single", "multi-frame"]
 DerivedMark = Literal["burned-in", "words"]
 TransferSyntax = Literal["explicit", "rle", "jpeg-ls"]
 RegionCoordinates = Literal["SCOORD", "SCOORD3D"]
+Fallback = Literal["SC", "none"]
 CharacterSet = Literal["utf-8", "source"]
 ProfileName = Literal["air", "ohif", "orthanc-webviewer", "basic", "reporting"]
 
@@ -48,10 +50,16 @@ PROFILES: dict[ProfileName, dict[str, Any]] = {
         "seg_flavour": "binary",
         "seg_probabilities": "thresholded",
         "map_flavour": "overlay",
+        "fallback": "SC",
     },
     "orthanc-webviewer": {"objects": ["SC", "PDF"]},
     "basic": {"objects": ["SC"]},
-    "reporting": {"objects": ["SR", "KOS", "PDF", "NASR"], "sr_flavour": "enhanced", "region_coordinates": "SCOORD"},
+    "reporting": {
+        "objects": ["SR", "KOS", "PDF", "NASR"],
+        "sr_flavour": "enhanced",
+        "region_coordinates": "SCOORD",
+        "fallback": "SC",
+    },
 }
 
 
@@ -157,6 +165,11 @@ class Wanted(FlavourSettings):
     images themselves, for viewers that draw presentation states), NASR (the report that a run was held or has failed,
     and why); ORU to MLLP. Empty: the profile's, else SR and SC, or ORU."""
 
+    fallback: Fallback = "none"
+    """dicom: what goes there when the destination does not take the SOP class of another object: "SC" (the run's
+    pictures, once, in place of all that is not taken), or "none": that object is dead, and the study with it. A report
+    of sr_flavour "enhanced" is taken by more destinations."""
+
     @model_validator(mode="before")
     @classmethod
     def _profile_is_expanded(cls, data: Any) -> Any:
@@ -173,10 +186,20 @@ class Wanted(FlavourSettings):
         """
         if wire == "mllp" and self.profile:
             raise ValueError("a profile is for dicom destinations: an mllp destination gets ORU messages")
+        if wire == "mllp" and self.fallback != "none":
+            raise ValueError("a fallback is for dicom destinations: take fallback out")
         self.objects = self.objects or (["SR", "SC"] if wire == "dicom" else ["ORU"])
         possible: tuple[str, ...] = DICOM_KINDS if wire == "dicom" else ("ORU",)
         if wrong := [kind for kind in self.objects if kind not in possible]:
             raise ValueError(f"{' and '.join(wrong)} can't go by {wire}: objects may be {', '.join(possible)}")
+
+    def is_spare(self, kind: str) -> bool:
+        """Whether objects of `kind` only go there in place of others that are not taken."""
+        return kind == self.fallback and kind not in self.objects
+
+    def is_replaced(self, kind: str) -> bool:
+        """Whether another object goes there if one of `kind` is not taken; no picture says that there is no result."""
+        return self.fallback != "none" and kind not in (self.fallback, NOTICE)
 
     def flavour_of(self, kind: str) -> Flavour:
         """How objects of `kind` are written for this destination."""

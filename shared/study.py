@@ -106,6 +106,8 @@ class DeliveryState(_Named):
     WAITING = "waiting"
     COMMITTING = "committing"  # stored; the PACS has not yet said that it keeps it
     DELIVERED = "delivered"
+    REPLACED = "replaced"  # the destination does not take its kind: the pictures go there instead
+    SPARE = "spare"  # a picture that only goes if another object is not taken
     CANCELLED = "cancelled"
     DEAD = "dead"
 
@@ -117,6 +119,9 @@ class DeliveryEvent(_Named):
     STORED = "stored"  # accepted, where the destination is also asked for storage commitment
     COMMITTED = "committed"
     NOT_COMMITTED = "not_committed"
+    REPLACED = "replaced"
+    STEPPED_IN = "stepped_in"  # of a spare picture: another object was not taken
+    SPARED = "spared"  # of a picture, when its run is reported again: it waits whether it is needed
     GAVE_UP = "gave_up"
     REPLAYED = "replayed"
     CANCELLED = "cancelled"
@@ -198,6 +203,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_D.WAITING, _DE.STORED): _D.COMMITTING,
     (_D.COMMITTING, _DE.COMMITTED): _D.DELIVERED,
     (_D.COMMITTING, _DE.NOT_COMMITTED): _D.WAITING,  # it is stored again
+    (_D.WAITING, _DE.REPLACED): _D.REPLACED,
+    (_D.SPARE, _DE.STEPPED_IN): _D.WAITING,
+    **{(s, _DE.SPARED): _D.SPARE for s in _D if s is not _D.WAITING},
     **{(s, _DE.GAVE_UP): _D.DEAD for s in (_D.WAITING, _D.COMMITTING)},
     **{(s, _DE.CANCELLED): _D.CANCELLED for s in (_D.WAITING, _D.COMMITTING, _D.DEAD)},
     **{(s, _DE.REPLAYED): _D.WAITING for s in _D},  # one that waits is tried at once
@@ -222,7 +230,7 @@ BELLS: dict[State, str] = {
 
 SETTLED: frozenset[State] = frozenset({_S.DELIVERED, _S.HELD, _S.REFUSED, _S.CANCELLED, _S.DEAD})
 RUN_ENDED: frozenset[State] = frozenset({_R.DELIVERED, _R.HELD, _R.SUPERSEDED, _R.CANCELLED, _R.DEAD})
-DELIVERY_ENDED: frozenset[State] = frozenset({_D.DELIVERED, _D.CANCELLED, _D.DEAD})
+DELIVERY_ENDED: frozenset[State] = frozenset({_D.DELIVERED, _D.REPLACED, _D.SPARE, _D.CANCELLED, _D.DEAD})
 
 
 class ImpossibleMove(ValueError):

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from services.report.facts import Predecessor, ResultObject
 from services.report.identity import FLAVOURS_APART, control_id
 from shared.own_results import is_own_result
-from shared.result_profiles import NOTICE
+from shared.result_profiles import NOTICE, PICTURE
 from shared.stage import GiveUp
 from shared.store import Delivery, GateResult, Instance, Journal, Order, Run, Study
 from shared.store.actions import RELEASED
@@ -186,27 +186,32 @@ def without_told(
     return [replace(made, destinations=tuple(d for d in made.destinations if d not in knowing)) for made in objects]
 
 
-def enter_deliveries(session: Session, run: Run, folder: Path, objects: Sequence[ResultObject]) -> None:
-    """One delivery for each object and destination; `folder` is where the objects lie, below the data folder.
+def enter_deliveries(
+    session: Session, run: Run, folder: Path, objects: Sequence[ResultObject], spares: Collection[str] = ()
+) -> None:
+    """One delivery for each object and destination; `folder` is where the objects lie, below the data folder, and
+    `spares` are the destinations that get pictures only in place of what they don't take.
 
     A delivery that an earlier attempt or a replay has entered is sent again, unless it still waits.
     """
     for result in objects:
         for destination in result.destinations:
-            _enter_delivery(session, run, destination, result, (folder / result.file_name).as_posix())
+            spare = result.kind == PICTURE and destination in spares
+            _enter_delivery(session, run, destination, result, (folder / result.file_name).as_posix(), spare)
 
 
-def _enter_delivery(session: Session, run: Run, destination: str, result: ResultObject, path: str) -> None:
+def _enter_delivery(session: Session, run: Run, destination: str, result: ResultObject, path: str, spare: bool) -> None:
     key = str(derived_uuid(run.id, destination, result.identifier))
     known = session.get(Delivery, key, with_for_update=True)
     if known is None:
         new = Delivery(
             id=key, run_id=run.id, study_instance_uid=run.study_instance_uid, destination=destination,
             kind=result.kind, identifier=result.identifier, path=path, priority=run.priority,
+            state=DeliveryState.SPARE if spare else DeliveryState.WAITING,
         )  # fmt: skip
         enter(session, new)
         return
     known.path, known.priority, known.removed_at = path, run.priority, None
     session.add(known)
     if state_of(known) is not DeliveryState.WAITING:
-        move(session, known, DeliveryEvent.REPLAYED, "reported again")
+        move(session, known, DeliveryEvent.SPARED if spare else DeliveryEvent.REPLAYED, "reported again")

@@ -22,7 +22,7 @@ from shared.arrays import read_array
 from shared.findings import Embedding, Finding, load_findings
 from shared.packages.installed import Installed
 from shared.packages.manifest import Manifest, ResultsTable
-from shared.result_profiles import NOTICE
+from shared.result_profiles import NOTICE, PICTURE
 from shared.service import start_service
 from shared.settings import Core, Destination, Triton
 from shared.stage import Retry, Save, Stage, check_lease
@@ -95,7 +95,7 @@ class Reporter:
         if state_of(row) is RunState.FAILING:
             held = {sop_instance_uid_of(row.id, NOTICE, d.flavour_of(NOTICE), HELD_NUMBER) for d in self.destinations}
             objects = without_told(session, row, objects, held)
-        enter_deliveries(session, row, folder, objects)
+        enter_deliveries(session, row, folder, objects, {d.name for d in self.destinations if d.is_spare(PICTURE)})
         move(session, row, RunEvent.REPORTED if state_of(row) is RunState.READ else RunEvent.REASON_REPORTED, reason)
         session.flush()
         settle(session, row.study_instance_uid)

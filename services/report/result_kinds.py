@@ -85,7 +85,7 @@ def wanted_flavours(
     """
     wanted: dict[Flavour, tuple[str, ...]] = {}
     for destination in destinations:
-        if kind in destination.objects:
+        if kind in destination.objects or destination.is_spare(kind):
             flavour = destination.flavour_of(kind)
             segments = destination.flavour_of(segmentation.KIND)
             points = pointed & set(destination.objects) if kind == dicom_sr.KIND else frozenset()

@@ -10,7 +10,8 @@ from sqlmodel import Session, col
 
 from services.send.commitment import Ask, Questions, not_asked_for
 from services.send.doors import Doors
-from services.send.handlers import Refused, Unreachable, last_word
+from services.send.handlers import NotTaken, Refused, Unreachable, last_word
+from services.send.replacing import pictures_of, replaced
 from shared import metrics
 from shared.settings import Destination
 from shared.stage import GiveUp, Retry, Save, check_lease, ended_in_the_middle
@@ -65,9 +66,17 @@ class Courier:
         except Retry as error:
             if error.counts:
                 _count(delivery, _outcome(error))
-            raise last_word(error, delivery.attempts, destination) from None
+            word = last_word(error, delivery.attempts, destination)
+            if isinstance(word, GiveUp) and isinstance(error, NotTaken) and self._has_pictures(delivery, destination):
+                return replaced(str(error), word)
+            raise word from None
         _count(delivery, "accepted")
         return _stored if destination.commitment else _accepted(remark)
+
+    def _has_pictures(self, delivery: Delivery, destination: Destination) -> bool:
+        """Whether pictures may stand in for what the destination does not take."""
+        with self._book.read() as session:
+            return destination.is_replaced(delivery.kind) and bool(pictures_of(session, delivery))
 
     def _committed(self, delivery: Delivery, destination: Destination | None) -> Save:
         if destination is None or not destination.commitment:

@@ -42,11 +42,16 @@ class Refused(Retry):
     """The destination said no to this object."""
 
 
+class NotTaken(Refused):
+    """It takes no objects of this SOP class, or not as we write them: another object may stand in for this one."""
+
+
 def read_store_status(status: int, comment: str = "") -> str:
     """What a C-STORE's status means; returns the remark on an accepted object, empty for plain success.
 
     Raises:
         Unreachable: out of resources (0xA7xx).
+        NotTaken: the SOP class is not supported (0x0122), or the object does not match it (0xA9xx).
         Refused: any other failure.
     """
     said = f" ({_plain(comment)})" if comment else ""
@@ -58,7 +63,9 @@ def read_store_status(status: int, comment: str = "") -> str:
         return "the destination had it already"
     words = _STORE_WORDS.get(status) or _STORE_WORDS.get(status >> 8) or _STORE_WORDS.get(status >> 12)
     reason = f"the destination {words or 'refused the object'}: status 0x{status:04X}{said}"
-    raise (Unreachable if status >> 8 == 0xA7 else Refused)(reason)
+    if status >> 8 == 0xA7:
+        raise Unreachable(reason)
+    raise (NotTaken if status == 0x0122 or status >> 8 == 0xA9 else Refused)(reason)
 
 
 def read_ask_status(status: int, comment: str = "") -> None:

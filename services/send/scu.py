@@ -10,7 +10,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from services.send.deadline import Deadline
-from services.send.handlers import Refused, Unreachable, read_store_status
+from services.send.handlers import NotTaken, Refused, Unreachable, read_store_status
 from shared.settings import Destination
 from shared.stage import GiveUp
 
@@ -24,6 +24,7 @@ def store(path: Path, destination: Destination, ae_title: str) -> str:
 
     Raises:
         Unreachable: no association, no answer in time, or the PACS is out of resources.
+        NotTaken: the PACS does not take the object's SOP class.
         Refused: the PACS does not take this object.
         GiveUp: the file is gone or no DICOM object.
     """
@@ -61,7 +62,10 @@ def _open(dataset: Dataset, destination: Destination, ae_title: str, size: int) 
     syntaxes = [syntax, ImplicitVRLittleEndian] if syntax == ExplicitVRLittleEndian else [syntax]
     ae.add_requested_context(dataset.SOPClassUID, syntaxes)
     what = f"take {UID(dataset.SOPClassUID).name} in {syntax.name}: allow it there"
-    return associate(ae, destination, what, size=size)
+    try:
+        return associate(ae, destination, what, size=size)
+    except Refused as error:
+        raise NotTaken(str(error)) from None
 
 
 def entity(destination: Destination, ae_title: str) -> AE:

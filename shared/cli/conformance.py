@@ -66,6 +66,9 @@ SCU = """\
 - Success is 0x0000 and the warnings 0x0107, 0x0116, 0xB000, 0xB006 and 0xB007. Refusals for want of resources, and
   what can't be reached, are tried again with growing delay (`most_attempts`); other refusals need a person. A
   repeat carries the same SOP Instance UID.
+- An object whose SOP class is not accepted in negotiation, or is refused with 0x0122 or 0xA9xx, is replaced at a
+  destination with `fallback = "SC"` by the Secondary Captures of its run, once. NASR is not: no picture says that
+  there is no result.
 - With `commitment = true` at a destination, an object counts as delivered only when the PACS has said that it keeps
   it.
 
@@ -216,7 +219,11 @@ def conformance() -> str:
 
 
 def _profiles() -> str:
-    names = ["objects", *(name for name in FlavourSettings.model_fields if any(name in p for p in PROFILES.values()))]
+    names = [
+        "objects",
+        "fallback",
+        *(name for name in FlavourSettings.model_fields if any(name in p for p in PROFILES.values())),
+    ]
     rows = [[f"`{profile}`", *(_said(given.get(name, "")) for name in names)] for profile, given in PROFILES.items()]
     return _table(["profile", *names], rows)
 

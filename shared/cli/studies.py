@@ -29,6 +29,7 @@ from shared.store.words import count_in_words, number_in_words
 _STATE_STYLES = {
     "delivered": "bold blue",
     "held": "bold yellow",
+    "replaced": "bold yellow",
     "refused": "bright_black",
     "cancelled": "bright_black",
     "dead": "bold red",

@@ -113,7 +113,7 @@ def _stamp(row: Row, event: Event, state: State) -> None:
         row.read_at = now if state == RunState.READ else row.read_at
         row.reported_at = now if state == RunState.SENDING else row.reported_at
         row.delivered_at = now if state == RunState.DELIVERED else row.delivered_at
-    elif isinstance(row, Delivery) and state == DeliveryState.WAITING and event is DeliveryEvent.REPLAYED:
+    elif isinstance(row, Delivery) and event in (DeliveryEvent.REPLAYED, DeliveryEvent.STEPPED_IN):
         row.times_stored = 0
     elif isinstance(row, Commitment):
         row.reported_at = now if state is CommitmentState.REPORTED else row.reported_at
@@ -164,7 +164,7 @@ def settle(session: Session, study_instance_uid: str) -> None:
     runs = [run for run in of_revision if state_of(run) is not RunState.SUPERSEDED]
     deliveries = session.exec(
         select(Delivery)
-        .where(col(Delivery.run_id).in_([run.id for run in runs]))
+        .where(col(Delivery.run_id).in_([run.id for run in runs]), col(Delivery.state) != DeliveryState.SPARE)
         .execution_options(populate_existing=True)
     ).all()
     for run in runs:

@@ -28,7 +28,7 @@ from shared.store.view_models import (
     TimesView,
 )
 from shared.store.words import findings_in_words, summary_of
-from shared.study import DELIVERY_ENDED, RUN_ENDED, SETTLED, RunState
+from shared.study import DELIVERY_ENDED, RUN_ENDED, SETTLED, DeliveryState, RunState
 
 _AT_ONCE = 500  # studies whose rows are read by one query; SQLite bounds the number of parameters
 JOURNAL_LINES = 200
@@ -179,7 +179,7 @@ def _view(
 ) -> StudyView:  # fmt: skip
     current = [run for run in runs if run.revision == study.revision and run.state != RunState.SUPERSEDED]
     packages = {run.id: run.package for run in current}
-    on_their_way = [delivery for delivery in deliveries if delivery.run_id in packages]
+    on_their_way = [d for d in deliveries if d.run_id in packages and d.state != DeliveryState.SPARE]
     retrying = any(_activity(row, now) == "retrying" for row in [study, *current, *on_their_way])
     view = StudyView(
         study_instance_uid=study.study_instance_uid, accession_number=study.accession_number, state=study.state,

@@ -20,7 +20,7 @@ from shared.findings import (
     load_findings,
 )
 from shared.store.view_models import DeliveryView, RunView, StudyView
-from shared.study import RunState, StudyState
+from shared.study import DeliveryState, RunState, StudyState
 
 
 def findings_in_words(findings: list[dict[str, object]]) -> list[str]:
@@ -135,10 +135,12 @@ def _running(study: StudyView) -> str:
         parts.append(f"Results of {_names(writing)} are being written.")
     parts += [f"{run.package} will be tried again: {run.reason}" for run in study.runs if _is_tried_again(run)]
     if study.deliveries:
+        wanted = [delivery for delivery in study.deliveries if delivery.state != DeliveryState.REPLACED]
         done = sum(delivery.state == "delivered" for delivery in study.deliveries)
         stored = sum(delivery.state == "committing" for delivery in study.deliveries)
         kept = f", {stored} stored, not yet said to be kept" if stored else ""
-        parts.append(f"{done} of {count_in_words(len(study.deliveries), 'result')} delivered{kept}.")
+        parts.append(f"{done} of {count_in_words(len(wanted), 'result')} delivered{kept}.")
+    parts += _replaced(study)
     parts += [_retry(delivery) for delivery in study.deliveries if delivery.state == "retrying"]
     return " ".join(parts) or "Under way."
 
@@ -163,4 +165,10 @@ def _delivered(study: StudyView) -> str:
     if not done:
         return "Done; there was no result to deliver."
     places = ", ".join(dict.fromkeys(delivery.destination for delivery in done))
-    return f"{count_in_words(len(done), 'result')} delivered to {places}."
+    return " ".join([f"{count_in_words(len(done), 'result')} delivered to {places}.", *_replaced(study)])
+
+
+def _replaced(study: StudyView) -> list[str]:
+    """What a destination does not take, and got a picture instead."""
+    not_taken = [delivery for delivery in study.deliveries if delivery.state == DeliveryState.REPLACED]
+    return [_sentence(f"{delivery.kind} to {delivery.destination}: {delivery.reason}") for delivery in not_taken]

@@ -251,7 +251,7 @@ function deliveries(study) {
 
 /* A run or delivery alone can be replayed when it has ended (or waits for a retry) and its study is not before the gates. */
 function again(study, part, label, possible) {
-  const ended = ["delivered", "dead", "cancelled", "retrying"].includes(part.state);
+  const ended = ["delivered", "replaced", "dead", "cancelled", "retrying"].includes(part.state);
   const later = ["running", "delivered", "held", "cancelled", "dead"].includes(study.state);
   if (!settings.allow_actions || !possible || !ended || !later || part.activity === "running") return "";
   const button = el("button", { type: "button", class: "small" }, label);

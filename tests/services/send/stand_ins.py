@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,19 @@ from shared.study import DeliveryState, RunState, StudyState
 
 
 class StandInPacs:
-    """A C-STORE SCP that answers with the next of `statuses`, and keeps what it accepted."""
+    """A C-STORE SCP that answers with the next of `statuses`, and keeps what it accepted; it takes Secondary Captures,
+    and what `takes` names."""
 
-    def __init__(self, port: int = 0, statuses: list[int] | None = None, wait: threading.Event | None = None) -> None:
+    def __init__(
+        self, port: int = 0, statuses: list[int] | None = None, wait: threading.Event | None = None,
+        takes: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.statuses, self.wait = statuses or [], wait
         self.received: list[str] = []
         self.asked = threading.Event()
         self.ae = AE("PACS")
-        self.ae.add_supported_context(SecondaryCaptureImageStorage)
+        for sop_class in (SecondaryCaptureImageStorage, *takes):
+            self.ae.add_supported_context(sop_class)
         self.ae.maximum_associations = 50
         handlers = [(evt.EVT_C_STORE, self._store), *self.serve()]
         self._server = self.ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)

@@ -5,6 +5,7 @@ import pytest
 from services.send.handlers import (
     MOST_ERRORS,
     MOST_REFUSALS,
+    NotTaken,
     Refused,
     Unreachable,
     last_word,
@@ -30,10 +31,10 @@ def test_statuses_that_are_an_acceptance(status: int, remark: str) -> None:
     [
         (0xA700, Unreachable, "free space"),
         (0xA7FF, Unreachable, "free space"),
-        (0xA900, Refused, "SOP class"),
+        (0xA900, NotTaken, "SOP class"),
         (0xC000, Refused, "can't understand"),
         (0xCFFF, Refused, "can't understand"),
-        (0x0122, Refused, "allow it there"),
+        (0x0122, NotTaken, "allow it there"),
         (0x0124, Refused, "AE title"),
         (0xFE00, Refused, "0xFE00"),
         (0xFF00, Refused, "0xFF00"),

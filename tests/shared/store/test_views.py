@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from shared.store import Book, Study, utc_now
+from shared.store.moves import move, settle
 from shared.store.view_models import StudyView
 from shared.store.views import SeveralStudies, StudyNotFound, find_study, studies_view, study_detail, study_view
 from shared.study import DeliveryEvent, RunEvent, StudyEvent
@@ -59,6 +60,22 @@ def test_a_delivered_study(book: Book) -> None:
     }  # fmt: skip
     assert view.times.turnaround_seconds == pytest.approx(60, abs=5)
     assert view.times.collecting_seconds == 8
+
+
+def test_what_was_replaced_is_said_and_a_spare_picture_is_nobodys_business(book: Book) -> None:
+    with book.write() as session:
+        make = Maker(session)
+        study, _, deliveries = sending(make, "s", 0.93)
+        move(session, deliveries["SR"], DeliveryEvent.REPLACED, "replaced by SC: it does not take it")
+        make.accept(deliveries["SC"])
+        move(session, deliveries["ORU"], DeliveryEvent.CANCELLED)
+        move(session, deliveries["ORU"], DeliveryEvent.SPARED)
+        settle(session, study.study_instance_uid)
+    with book.read() as session:
+        view = study_view(session, find_study(session, study.accession_number))
+    assert (view.state, statuses(view)) == ("delivered", "done done done done done done")
+    assert view.summary == "1 result delivered to PACS. SR to PACS: replaced by SC: it does not take it."
+    assert {(d.kind, d.state) for d in view.deliveries} == {("SC", "delivered"), ("SR", "replaced")}
 
 
 def test_a_waiting_delivery_is_retrying_after_a_failed_attempt_only(book: Book) -> None:
