@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydicom.sr.coding import Code as Concept
 
-from services.report.codes import FINDING_SITE, LATERALITY, NOT_SURE, SIDES
+from services.report.codes import ABSENT, FINDING_SITE, LATERALITY, NOT_SURE, PRESENT, SIDES
 from services.report.group_parts import percent
 from services.report.statements import least_asked_for, said_of_itself, size_of
 from shared.findings import (
@@ -79,10 +79,9 @@ def _said(finding: Finding) -> Said:
 
 
 def _classification(finding: Classification) -> Said:
-    coded = "52101004^Present^SCT" if finding.present else "2667000^Absent^SCT"
     fields = {
-        2: "CWE", 5: coded, 7: f"<{finding.threshold:g}", 8: "A" if finding.present else "N",
-        9: number_of(finding.probability, 3),
+        2: "CWE", 5: _concept(PRESENT if finding.present else ABSENT), 7: f"<{finding.threshold:g}",
+        8: "A" if finding.present else "N", 9: number_of(finding.probability, 3),
     }  # fmt: skip
     return fields, [f"Probability {finding.probability:.3f}, present from {finding.threshold:g}"]
 

@@ -148,7 +148,7 @@ def test_a_finding_that_is_present_or_absent() -> None:
     assert (row[11], row[14], row[18]) == ("F", "20260102103000+0000", "chest_opacity^1.0.0")
     absent = OPACITY.model_copy(update={"present": False, "probability": 0.1})
     row = _observations(_message([absent]))["Opacity of lung"]
-    assert (row[5], row[8]) == ("2667000^Absent^SCT", "N")
+    assert (row[5], row[8]) == ("272519000^Absent^SCT", "N")
 
 
 def test_a_number_has_its_unit_and_no_exponent() -> None:
