@@ -4,9 +4,10 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from shared.hl7.message import Segment, component_of, read_header
+from shared.hl7.message import component_of
 from shared.hl7.text import Hl7Error
 from shared.imaging.features import OrderValues
+from shared.order_segments import segments_of
 from shared.store import Order, Study
 
 _DAYS_A_YEAR = 365.25
@@ -32,12 +33,6 @@ def order_values(order: Order | None) -> OrderValues:
         "requested_procedure": _codes(order, "OBR", 4),
     }
     return {name: [text for text in texts if text] for name, texts in said.items()}
-
-
-def segments_of(order: Order, name: str) -> list[Segment]:
-    """The order's segments of that name, as they were received; several where several procedures were ordered."""
-    separators = read_header(order.segments.get("MSH", "MSH|^~\\&").encode("utf-8")).separators
-    return [Segment(line, separators, "") for line in order.segments.get(name, "").split("\r") if line]
 
 
 def _codes(order: Order, name: str, number: int) -> list[str]:

@@ -8,8 +8,9 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 
 from services.report.source_header import valid_element
-from shared.hl7.message import Segment, read_header
+from shared.hl7.message import Segment
 from shared.hl7.text import Hl7Error, unescape
+from shared.order_segments import first_segment
 from shared.store import Order
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def order_header(order: Order | None, patient_id: str) -> Dataset:
         return header
     said: dict[str, str] = {"AccessionNumber": order.accession_number}
     try:
-        pid, pv1, obr = (_segment(order, name) for name in ("PID", "PV1", "OBR"))
+        pid, pv1, obr = (first_segment(order, name) for name in ("PID", "PV1", "OBR"))
         said["ReferringPhysicianName"] = _physician(pv1) if pv1 else ""
         said["StudyDescription"] = obr.field(4, 2) if obr else ""
         if (
@@ -49,7 +50,7 @@ def order_header(order: Order | None, patient_id: str) -> Dataset:
 def procedure_code(order: Order | None) -> Dataset | None:
     """OBR-4 as a code, where it names its coding scheme."""
     try:
-        obr = _segment(order, "OBR") if order else None
+        obr = first_segment(order, "OBR") if order else None
         parts = [obr.field(4, n) for n in (1, 2, 3)] if obr else []
         if not parts or not all(parts) or len(parts[0]) > 16:
             return None
@@ -58,13 +59,6 @@ def procedure_code(order: Order | None) -> Dataset | None:
     except (Hl7Error, ValueError):
         return None
     return code
-
-
-def _segment(order: Order, name: str) -> Segment | None:
-    if not order.segments.get(name):
-        return None
-    separators = read_header(order.segments.get("MSH", "MSH|^~\\&").encode("utf-8")).separators
-    return Segment(order.segments[name].split("\r")[0], separators, "")
 
 
 def _patient(pid: Segment) -> str:

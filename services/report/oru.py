@@ -22,8 +22,8 @@ from services.report.oru_findings import (
 )
 from services.report.oru_patient import patient_fields, visit_fields
 from shared.findings import Finding, QualityScore
-from shared.hl7.message import Segment, read_header
 from shared.hl7.text import Hl7Error, codec_of, escape, in_standard
+from shared.order_segments import first_segment
 from shared.store import GateResult, Order, Run, Study
 
 log = logging.getLogger(__name__)
@@ -150,12 +150,10 @@ def _order_numbers(order: Order | None) -> tuple[str, str, str]:
     """Placer and filler number (ORC-2, ORC-3) and procedure (OBR-4) with all their parts, in our separators."""
     if order is None:
         return "", "", ""
-    separators = read_header(order.segments.get("MSH", "MSH|^~\\&").encode("utf-8")).separators
 
     def read(name: str, number: int) -> str:
-        line = order.segments.get(name, "").split("\r")[0]
-        raw = Segment(line, separators, "").raw(number) if line else ""
-        return in_standard(raw.split(separators.repetition)[0], separators)
+        segment = first_segment(order, name)
+        return in_standard(segment.repetitions(number)[0], segment.separators) if segment else ""
 
     placer = read("ORC", 2) or read("OBR", 2) or escape(order.placer_order_number)
     filler = read("ORC", 3) or read("OBR", 3) or escape(order.filler_order_number)

@@ -4,8 +4,9 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
+from shared.hl7.message import Segment
 from shared.hl7.text import escape, in_standard
-from shared.order_values import segments_of
+from shared.order_segments import first_segment
 from shared.store import Order
 
 # The fields by which a RIS knows patient and visit; hl7apy rewrites some of the others, telephone numbers among them.
@@ -18,21 +19,21 @@ _UNKNOWN = '""'
 def patient_fields(order: Order | None, header: Dataset) -> dict[int, str]:
     """PID by number: what the order says, and what it leaves open from a source image."""
     fields = {1: "1"} | _images_patient(header)
-    if order and order.segments.get("PID"):
-        fields |= {number: value for number, value in _read(order, "PID", _PID).items() if value}
+    if order and (pid := first_segment(order, "PID")):
+        fields |= {number: value for number, value in _read(pid, _PID).items() if value}
     return fields
 
 
 def visit_fields(order: Order | None) -> dict[int, str]:
     """PV1 by number; empty where the order has none."""
-    if order is None or not order.segments.get("PV1"):
+    pv1 = first_segment(order, "PV1") if order else None
+    if pv1 is None:
         return {}
-    fields = _read(order, "PV1", _PV1)
+    fields = _read(pv1, _PV1)
     return {1: "1"} | fields | {2: fields[2] or "U"}  # PV1-2 is required; U: unknown
 
 
-def _read(order: Order, name: str, numbers: tuple[int, ...]) -> dict[int, str]:
-    segment = segments_of(order, name)[0]
+def _read(segment: Segment, numbers: tuple[int, ...]) -> dict[int, str]:
     return {number: in_standard(segment.raw(number), segment.separators) for number in numbers}
 
 
