@@ -23,12 +23,13 @@ from services.report.statements import of_regions, statements
 from services.report.tracking import Tracking, of_region
 from shared.findings import Finding, Region, SourceImage
 from shared.quantities import quantity
+from shared.verify.words import MORE
 
 KIND = "GSPS"
 _POINT_SEEN = 0.02  # radius of the circle around a point, of the image's smaller side
 _LINE = 0.035  # height of a line of text, of the displayed area's
 _EDGE = 0.01
-_MOST_LETTERS = 1024  # ST
+_MOST_LETTERS, _MOST_FREE = 1024, 256  # ST; and of words that somebody wrote
 Points = tuple[tuple[float, float], ...]
 
 
@@ -163,14 +164,24 @@ def _identifiers(named: TrackingIdentifier) -> dict[str, Any]:
 def _below(facts: RunFacts, image: SourceImage, findings: Sequence[Finding]) -> TextObject:
     """At the lower edge: what was found, what the gates said, who made it and what it may not be used for."""
     first = [statements(facts, finding)[0] for finding in findings]
-    lines = [f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "") for said in first]
+    found = [f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "") for said in first]
     gates = [
         f"{gate.name} {gate.verdict}" + ("" if gate.score is None else f" {quantity(gate.score, gate.unit, 6)}")
         for gate in facts.gates_of(image.series_instance_uid)
     ]
-    lines += [f"Gates: {', '.join(gates)}"] if gates else []
-    lines += [f"Held by a quality gate, {facts.released}"] if facts.released else []
+    lines = [f"Gates: {', '.join(gates)}"] if gates else []
+    lines += [f"Held by a quality gate, {facts.released}"[:_MOST_FREE]] if facts.released else []
     lines.append(". ".join(filter(None, [f"{facts.run.package} {facts.run.version}", use_mark(facts)])))
-    text = "\r\n".join(lines)
-    box = (_EDGE, max(_EDGE, 1 - _EDGE - _LINE * len(lines)), 1 - _EDGE, 1 - _EDGE)
-    return TextObject(text[-_MOST_LETTERS:], "DISPLAY", bounding_box=box, text_justification="LEFT")
+    text = _fitting(found, lines)
+    box = (_EDGE, max(_EDGE, 1 - _EDGE - _LINE * len(text.splitlines())), 1 - _EDGE, 1 - _EDGE)
+    return TextObject(text, "DISPLAY", bounding_box=box, text_justification="LEFT")
+
+
+def _fitting(found: Sequence[str], last: Sequence[str]) -> str:
+    """As many of the findings as a text holds, each whole, for half a number is another number; and what is last."""
+    for count in range(len(found), -1, -1):
+        more = [MORE] if count < len(found) else []
+        text = "\r\n".join([*found[:count], *more, *last])
+        if len(text) <= _MOST_LETTERS:
+            return text
+    return text[-_MOST_LETTERS:]

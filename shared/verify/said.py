@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\d)")
 _DOTTED = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}")  # UIDs and versions
 # how many there are of something, which the report says by having them, and which of them
 _COUNTED = re.compile(
-    r"\d+ (?:of \d+ images flagged|places? marked|images? made|more pictures)|(?:frame|image|end) \d+"
+    r"\d+ (?:of \d+ images flagged|places? marked|images? made|more pictures)|\b(?:frame|image|end) \d+(?![\w.]*\d)"
 )
 _NOT_PRINTED = ("1", "{pixels}")  # units
 

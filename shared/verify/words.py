@@ -8,7 +8,7 @@ from io import BytesIO
 from pydicom import Dataset
 
 _MOST = 10_000  # of the 10240 letters of LT
-_MORE = "More is in the report."
+MORE = "More is in the report."
 _SEAL = re.compile(r"\s*pixels sha256 ([0-9a-f]{64})\s*$")
 
 
@@ -16,7 +16,7 @@ def seal(lines: Sequence[str], pixels: bytes) -> str:
     """What a picture says, and the digest of its pixels as they were drawn; at most what LT holds."""
     last = f"pixels sha256 {hashlib.sha256(pixels).hexdigest()}"
     while sum(len(line) + 2 for line in [*lines, last]) > _MOST:
-        lines = [*lines[:-2], _MORE] if lines[-1] == _MORE else [*lines[:-1], _MORE]
+        lines = [*lines[:-2], MORE] if lines[-1] == MORE else [*lines[:-1], MORE]
     return "\r\n".join([*lines, last])
 
 

@@ -135,6 +135,18 @@ def test_a_run_that_was_released_says_so(dx_facts: RunFacts, written: Write) -> 
     )
 
 
+def test_of_more_findings_than_a_text_holds_each_is_whole_or_left_out(dx_facts: RunFacts, written: Write) -> None:
+    (first,) = [finding for finding in dx_facts.findings if isinstance(finding, Classification)]
+    many = [first.model_copy(update={"name": f"opacity.{n}"}) for n in range(40)]
+    (state,) = states(replace(dx_facts, findings=many), written)
+    text = state.GraphicAnnotationSequence[0].TextObjectSequence[-1].UnformattedTextValue
+    lines = text.splitlines()
+    said = lines[: lines.index("More is in the report.")]
+    assert 3 < len(said) < 40
+    assert set(said) == {lines[0]}
+    assert (len(text) <= 1024, lines[-1].endswith("Not for clinical use")) == (True, True)
+
+
 def test_images_share_one_as_far_as_they_may(
     mr_facts: RunFacts, mr_paths: list[Path], written: Write, tmp_path: Path
 ) -> None:
