@@ -54,5 +54,6 @@ def draw_key(canvas: Canvas, box: Box, strongest: float, unit: str, of: str = ""
         canvas.draw.line((middle, top - 6, middle, bottom + 6), INK, 2)
     canvas.text((left, y), "against" if signed else "0", 28, MUTED, anchor="lm")
     canvas.text((right, y), "for", 28, MUTED, anchor="rm")
-    said = " ".join(filter(None, [f"{'±' if signed else 'up to '}{strongest:.2g}", unit, of]))
+    most = np.format_float_positional(strongest, precision=2, fractional=False, trim="-")  # no exponent
+    said = " ".join(filter(None, [f"{'±' if signed else 'up to '}{most}", unit, of]))
     canvas.text((middle, y), said, 28, MUTED, anchor="mm", room=right - left - 2 * _ENDS)

@@ -193,7 +193,9 @@ function facts(study) {
 }
 
 function pictures(study) {
-  const made = study.deliveries.filter((delivery) => delivery.kind === "SC").map((delivery) => {
+  const gates = new Set(study.gates.map((gate) => gate.name));
+  const readersFirst = (one, other) => gates.has(one.package) - gates.has(other.package);
+  const made = study.deliveries.filter((delivery) => delivery.kind === "SC").sort(readersFirst).map((delivery) => {
     const path = `/results/${delivery.run_id}/${delivery.identifier}.png`;
     const image = el("img", { src: path, alt: `Secondary Capture of ${delivery.package}`, loading: "lazy" });
     const link = el("a", { class: "picture", href: path, target: "_blank", rel: "noopener" }, image);

@@ -63,3 +63,4 @@ def test_the_key_names_full_strength_and_the_range_that_it_lies_in(finding: Heat
     assert saying(weak, values) == "0 | for | up to 0.012 (range 0 to 1)"
     both_ways = finding.model_copy(update={"range": None, "unit": "ms"})
     assert saying(both_ways, values - 0.005) == "against | for | ±0.0073 ms"
+    assert saying(both_ways, values * 15_000) == "0 | for | up to 180 ms", "people read no exponents"
