@@ -163,8 +163,7 @@ def _identifiers(named: TrackingIdentifier) -> dict[str, Any]:
 
 def _below(facts: RunFacts, image: SourceImage, findings: Sequence[Finding]) -> TextObject:
     """At the lower edge: what was found, what the gates said, who made it and what it may not be used for."""
-    first = [statements(facts, finding)[0] for finding in findings]
-    found = [f"{said.subject}: {said.value}" + (f" ({said.remark})" if said.remark else "") for said in first]
+    found = [statements(facts, finding)[0].in_words for finding in findings]
     gates = [
         f"{gate.name} {gate.verdict}" + ("" if gate.score is None else f" {quantity(gate.score, gate.unit, 6)}")
         for gate in facts.gates_of(image.series_instance_uid)
